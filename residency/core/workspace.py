@@ -1,0 +1,164 @@
+"""The workspace: finished stages by the hash of their inputs, and runs that point to them.
+
+    .residency/
+      stages/<stage>-<key>/   what a stage wrote, with stage.json; complete or not there at all
+      stages/.partial/        stages under way; only a resumable one is found again
+      runs/<run>/             run.json, report.json, report.html, scored.jsonl, ledger.jsonl
+
+A stage is built in a partial folder, synced and renamed, so a folder under its final name is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from residency.core.errors import ResidencyError
+from residency.core.records import fingerprint
+
+FOLDER = ".residency"
+_RUN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,80}$")
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write `content` so that `file` holds all of it or what it held before."""
+    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, all or nothing."""
+    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write to a temporary file beside `file`, sync, rename."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(file, error) from error
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file of the workspace."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def read_jsonl(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSONL file of the workspace."""
+    with file.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def unwritable(file: Path, error: OSError) -> ResidencyError:
+    """The user's error for a disk that is full or a folder that may not be written."""
+    reason = error.strerror or str(error)
+    fix = "Free some disk space or make the folder writable, then run the same command again."
+    return ResidencyError(f"Writing failed: {reason}.", str(file), fix)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force every file below `folder`, and the folder's entries, to the disk."""
+    for path in (folder, *folder.rglob("*")):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A `.residency` folder."""
+
+    folder: Path
+
+    @staticmethod
+    def find(start: Path | None = None) -> Workspace:
+        """`$RESIDENCY_HOME`, else the nearest `.residency` here or above, else one to be made here."""
+        if home := os.environ.get("RESIDENCY_HOME"):
+            return Workspace(Path(home).expanduser().absolute())
+        here = (start or Path.cwd()).absolute()
+        for folder in (here, *here.parents):
+            if (folder / FOLDER).is_dir():
+                return Workspace(folder / FOLDER)
+        return Workspace(here / FOLDER)
+
+    def stage(
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False
+    ) -> tuple[Path, bool]:
+        """The folder of a finished stage, and whether it had been finished before.
+
+        `build` is called with an empty folder unless the same inputs were built before. If it
+        fails the folder goes, unless the stage is `resumable`: then the next call is given the
+        same folder with what is in it.
+        """
+        key = fingerprint({"stage": name, **inputs})
+        final = self.folder / "stages" / f"{name}-{key}"
+        partial = self.folder / "stages" / ".partial" / final.name
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                write_text(ignore, "*\n")
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        with FileLock(partial.with_suffix(".lock")):
+            if (final / "stage.json").is_file():
+                return final, True
+            if not resumable:
+                shutil.rmtree(partial, ignore_errors=True)
+            try:
+                partial.mkdir(exist_ok=True)
+                build(partial)
+                write_json(partial / "stage.json", {"stage": name, "key": key, "inputs": dict(inputs)})
+                sync_folder(partial)
+                partial.replace(final)
+            except OSError as error:
+                raise unwritable(partial, error) from error
+            finally:
+                if not resumable:
+                    shutil.rmtree(partial, ignore_errors=True)
+        return final, False
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs."""
+        return self.folder / "runs"
+
+    def run_names(self) -> list[str]:
+        """Names of all runs, newest first."""
+        if not self.runs.is_dir():
+            return []
+        folders = [f for f in self.runs.iterdir() if (f / "run.json").is_file()]
+        return [f.name for f in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)]
+
+    def run(self, name: str) -> Path:
+        """The folder of the run called `name`, of the only one that begins so, or of the `latest`.
+
+        Raises:
+            ResidencyError: no such run, or several; a name is never taken as a path.
+        """
+        names = self.run_names()
+        found = names[:1] if name == "latest" else [n for n in names if n == name] or [
+            n for n in names if _RUN_NAME.match(name) and n.startswith(name)
+        ]
+        if len(found) == 1:
+            return self.runs / found[0]
+        what = f"Several runs begin with '{name}'." if found else f"There is no run '{name}'."
+        listing = ", ".join(names[:5]) or "none yet"
+        raise ResidencyError(what, str(self.runs), f"Name one of: {listing}. `residency runs` lists all.")
