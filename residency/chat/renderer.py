@@ -1,0 +1,150 @@
+"""The one renderer: what the server feeds, and what training learns from, token for token."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from residency.chat.probe import probe
+from residency.chat.spans import Layout, lay_out, supervise
+from residency.chat.template import Template
+from residency.core.errors import ResidencyError
+from residency.core.records import Conversation
+from residency.core.records import fingerprint as hash_of
+
+_CHUNK = 1024
+"""Conversations tokenised at once: enough to keep the cores busy, few enough to bound memory."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Rendered(NamedTuple):
+    """A conversation as tokens; `supervised` marks those that the assistant wrote, stop token included."""
+
+    ids: list[int]
+    supervised: list[bool]
+
+
+class Renderer:
+    """Turns conversations into tokens with the base's own chat template.
+
+    `stop_ids` are the tokens that end the assistant's turn: the one that the template puts behind its
+    text, and the tokenizer's end of sequence.
+
+    Raises:
+        ResidencyError: the base has no chat template, or one from which no model can learn to stop.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._template = Template(tokenizer)
+        surroundings = probe(self._template)
+        self.stop_ids = surroundings.stop_ids
+        self._lead, self._tail = surroundings.lead, surroundings.tail
+        longest_first = sorted(surroundings.structure, key=len, reverse=True)
+        self._structure = re.compile("|".join(re.escape(text) for text in longest_first))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that decides on a conversation's tokens: template, special tokens, vocabulary."""
+        tokenizer = self._template.tokenizer
+        backend = json.loads(tokenizer.backend_tokenizer.to_str())
+        del backend["truncation"], backend["padding"]  # left behind by whoever called it last
+        content = {
+            "template": self._template.source,
+            "special_tokens": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+            "stop_ids": sorted(self.stop_ids),
+            "tokenizer": backend,
+        }
+        return hash_of(content)
+
+    def special_token_in(self, conversation: Conversation) -> str | None:
+        """The first text in the conversation that the tokenizer would read as structure, if there is one."""
+        found = (self._structure.search(turn.content) for turn in conversation)
+        return next((match.group() for match in found if match), None)
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """The tokens that a server feeds: the conversation, and the header of the answer to come.
+
+        Raises:
+            ResidencyError: the content holds structure, or the template refuses the turns.
+        """
+        self._check(conversation)
+        text = self._template.text(conversation, generation_prompt=True)
+        return self._template.encode([text])[text]
+
+    def render(self, conversation: Conversation) -> Rendered:
+        """The tokens of a conversation that ends with the assistant's turn.
+
+        `prompt_ids` of the turns before the last are its first tokens. Supervised is each assistant turn
+        from the end of its prompt through its stop token; a past turn which the template begins in another
+        way than it prompts for is supervised from its text on.
+
+        Raises:
+            ResidencyError: as for `prompt_ids`; or a turn's first or last token cannot be told.
+        """
+        return self.render_many([conversation])[0]
+
+    def render_many(self, conversations: Sequence[Conversation]) -> list[Rendered]:
+        """`render` for each, tokenised in batches. Raises what the first that fails would raise."""
+        rendered = []
+        for outcome in self.render_each(conversations):
+            if isinstance(outcome, ResidencyError):
+                raise outcome
+            rendered.append(outcome)
+        return rendered
+
+    def render_each(self, conversations: Sequence[Conversation]) -> list[Rendered | ResidencyError]:
+        """`render_many` for data that may be wrong: an error stands in the place of its row."""
+        outcomes: list[Rendered | ResidencyError] = []
+        for begin in range(0, len(conversations), _CHUNK):
+            layouts = [self._lay_out(conversation) for conversation in conversations[begin : begin + _CHUNK]]
+            texts = [text for layout in layouts if isinstance(layout, Layout) for text in layout.texts()]
+            encoded = self._template.encode(texts)
+            outcomes += [self._supervise(layout, encoded) for layout in layouts]
+        return outcomes
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of an answer up to its stop token, every space kept.
+
+        What the template itself writes around an answer (an empty thought, a space) is taken off again,
+        also where only its beginning has been generated yet. Other special tokens are shown as text.
+        """
+        end = next((i for i, token in enumerate(ids) if token in self.stop_ids), len(ids))
+        # Some decoders drop the first space of a text, so the answer may not come first.
+        anchor = min(self.stop_ids)
+        head = self._template.decode([anchor])
+        text = self._template.decode([anchor, *ids[:end]]).removeprefix(head)
+        if end < len(ids):
+            text = text.removesuffix(self._tail)
+        return "" if self._lead.startswith(text) else text.removeprefix(self._lead)
+
+    def _check(self, conversation: Conversation) -> None:
+        token = self.special_token_in(conversation)
+        if token is not None:
+            what = f"The text holds {token!r}, which the model reads as the structure of the chat."
+            raise ResidencyError(what, "chat", "Take it out, or write it with a space in it.")
+        if any(_SURROGATE.search(turn.content) for turn in conversation):
+            what = "The text holds half of a surrogate pair, which is not a character."
+            raise ResidencyError(what, "chat", "Write the file anew as UTF-8, with whole characters.")
+
+    def _lay_out(self, conversation: Conversation) -> Layout | ResidencyError:
+        try:
+            self._check(conversation)
+            return lay_out(self._template, conversation)
+        except ResidencyError as error:
+            return error
+
+    def _supervise(
+        self, layout: Layout | ResidencyError, encoded: dict[str, list[int]]
+    ) -> Rendered | ResidencyError:
+        if isinstance(layout, ResidencyError):
+            return layout
+        try:
+            supervised = supervise(self._template, layout, encoded, self.stop_ids)
+            return Rendered(encoded[layout.text].copy(), supervised)
+        except ResidencyError as error:
+            return error

@@ -1,0 +1,173 @@
+"""Examining the data: what can be used, what is left out and why, and what the user should know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from residency.core.recipe import Data
+from residency.core.records import Example, Source
+from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
+from residency.data.duplicates import conflicts, near_repeats, repeats
+from residency.data.findings import Finding, plural
+from residency.data.ledger import Checked, Fate
+from residency.data.usable import Measure, Reading, Refusal, Renderer, check_system
+
+FILES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the check gives: the rows kept by the file they come from, and the fates of all others."""
+
+    examples: Mapping[str, tuple[Checked, ...]]
+    fates: tuple[Fate, ...]
+    findings: tuple[Finding, ...]
+    rows: Mapping[str, int]
+    """Rows read: `train` and, where the recipe names them, `validation` and `test`."""
+
+    def write(self, folder: Path) -> None:
+        """Write `examples.jsonl`, `fates.jsonl` and `examination.json`."""
+        kept = ({"of": name, **row.to_json()} for name in FILES for row in self.examples[name])
+        write_jsonl(folder / "examples.jsonl", kept)
+        write_jsonl(folder / "fates.jsonl", (fate.to_json() for fate in self.fates))
+        findings = [finding.to_json() for finding in self.findings]
+        write_json(folder / "examination.json", {"rows": dict(self.rows), "findings": findings})
+
+    @staticmethod
+    def read(folder: Path) -> Examination:
+        """The examination that `write` wrote."""
+        examples: dict[str, list[Checked]] = {name: [] for name in FILES}
+        for row in read_jsonl(folder / "examples.jsonl"):
+            examples[row["of"]].append(Checked.from_json(row))
+        content = read_json(folder / "examination.json")
+        return Examination(
+            {name: tuple(kept) for name, kept in examples.items()},
+            tuple(Fate.from_json(row) for row in read_jsonl(folder / "fates.jsonl")),
+            tuple(Finding.from_json(finding) for finding in content["findings"]),
+            content["rows"],
+        )
+
+
+def examine(data: Data, system: str, renderer: Renderer) -> Examination:
+    """Read and check the recipe's files, each on its own: rows in two files are the split's business.
+
+    Raises:
+        ResidencyError: a file cannot be read, or too few of its rows can be used.
+    """
+    check_system(system, renderer)
+    measure = Measure(data, system, renderer)
+    files = {"train": data.train, "validation": data.validation, "test": data.test}
+    readings = {name: measure.read(file) for name, file in files.items() if file is not None}
+    compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
+    refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
+    return Examination(
+        {name: compared[name].kept if name in compared else () for name in FILES},
+        (*(r.fate for r in refusals), *(fate for rows in compared.values() for fate in rows.fates)),
+        (
+            *refused_rows(refusals),
+            *repeated_rows(list(compared.values()), data),
+            *unused_columns(list(readings.values())),
+        ),
+        {name: reading.rows for name, reading in readings.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows of one file against each other."""
+
+    kept: tuple[Checked, ...]
+    fates: tuple[Fate, ...]
+    duplicates: tuple[Source, ...]
+    conflicts: tuple[Source, ...]
+    near_duplicates: tuple[Source, ...]
+
+
+def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
+    """Find rows that repeat or contradict each other, and leave out those the recipe says to drop."""
+    repeated = {row.source: f"duplicate of {first.source}" for row, first in repeats(_examples(rows))}
+    dropped: list[Fate] = []
+    if data.duplicates == "drop":
+        rows = _leave_out(rows, "duplicate", repeated, dropped)
+    contradicted = {
+        row.source: f"conflict with {next(other.source for other in group if other.answer != row.answer)}"
+        for group in conflicts(_examples(rows))
+        for row in group
+    }
+    if data.conflicts == "drop":
+        rows = _leave_out(rows, "conflict", contradicted, dropped)
+    near = tuple(row.source for row, _ in near_repeats(_examples(rows)))
+    return Comparison(tuple(rows), tuple(dropped), tuple(repeated), tuple(contradicted), near)
+
+
+def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
+    """A finding for each check that refused rows."""
+    by_check: dict[str, list[Refusal]] = {}
+    for refusal in refusals:
+        by_check.setdefault(refusal.check, []).append(refusal)
+    return [_refused_by(check, fired) for check, fired in by_check.items()]
+
+
+def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
+    """Duplicates, conflicts and near duplicates."""
+    duplicates = tuple(row for rows in compared for row in rows.duplicates)
+    contradicted = tuple(row for rows in compared for row in rows.conflicts)
+    near = tuple(row for rows in compared for row in rows.near_duplicates)
+    findings = []
+    if duplicates:
+        done = "left out" if data.duplicates == "drop" else "kept, as data.duplicates = keep says"
+        what = f"{plural(len(duplicates), 'row', 'repeats')} an earlier row of the same file exactly: {done}."
+        fix = "Remove them, unless repeating is meant: then --set data.duplicates=keep"
+        findings.append(Finding("duplicate", "warning", what, duplicates, fix))
+    if contradicted:
+        done = "all left out" if data.conflicts == "drop" else "kept, as data.conflicts = keep says"
+        what = (
+            f"{plural(len(contradicted), 'row', 'asks')} exactly what another row of the same file asks, "
+            f"and the answers differ: {done}."
+        )
+        fix = "Decide which answer is right and remove the others."
+        findings.append(Finding("conflict", "warning", what, contradicted, fix))
+    if near:
+        what = (
+            f"{plural(len(near), 'row', 'repeats')} an earlier row's input but for case, spacing or "
+            "punctuation: kept, and on the same side of the split."
+        )
+        fix = "Remove them, unless the differences matter."
+        findings.append(Finding("near-duplicate", "warning", what, near, fix))
+    return findings
+
+
+def unused_columns(readings: Sequence[Reading]) -> list[Finding]:
+    """One note on the columns that nothing was taken from."""
+    told = [f"{reading.file.name}: {', '.join(reading.unused)}" for reading in readings if reading.unused]
+    if not told:
+        return []
+    what = f"Columns that were not used: {'; '.join(told)}."
+    fix = "If one of them holds the input or the answer: --set data.input=... --set data.output=..."
+    return [Finding("unused-columns", "note", what, (), fix)]
+
+
+def _refused_by(check: str, refusals: Sequence[Refusal]) -> Finding:
+    reasons = list(dict.fromkeys(refusal.fate.detail for refusal in refusals))
+    shown = "; ".join(reasons[:3]) + ("; and others" if len(reasons) > 3 else "")
+    what = f"{plural(len(refusals), 'row')} left out: {shown}."
+    return Finding(check, "error", what, tuple(r.fate.source for r in refusals), refusals[0].fix)
+
+
+def _leave_out(
+    rows: Sequence[Checked], fate: str, details: Mapping[Source, str], dropped: list[Fate]
+) -> list[Checked]:
+    """The rows without those in `details`, whose fates are added to `dropped`."""
+    kept = []
+    for row in rows:
+        if detail := details.get(row.example.source):
+            dropped.append(Fate.of(row, fate, detail))
+        else:
+            kept.append(row)
+    return kept
+
+
+def _examples(rows: Sequence[Checked]) -> list[Example]:
+    return [row.example for row in rows]

@@ -1,0 +1,71 @@
+"""Rows that say the same, ask the same, or ask nearly the same. All functions are pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from residency.core.records import Example, fingerprint
+
+_MEANINGFUL = frozenset(".,:-\u2013%&#@*/\\")
+"""Marks kept by `wording`: C# is not C, 3-2 not 32."""
+_LOOSE = re.compile(r"[.,:\-\u2013](?!\d)")
+"""Of the marks kept, those that count only in front of a digit."""
+
+
+class _Blanks(dict[int, int]):
+    """For `str.translate`: punctuation, currency signs and control characters become spaces."""
+
+    def __missing__(self, code: int) -> int:
+        category = unicodedata.category(chr(code))
+        blank = category == "Sc" or (category[0] in "PC" and chr(code) not in _MEANINGFUL)
+        self[code] = ord(" ") if blank else code
+        return self[code]
+
+
+_BLANKS = _Blanks()
+
+
+def wording(example: Example) -> str:
+    """Hash of the prompt's words: rows that differ in case, spacing or punctuation alone share it.
+
+    Rows with the same `input_id` share it too, so it is the group that a split keeps together.
+    """
+    return fingerprint([[turn.role, _words(turn.content)] for turn in example.prompt])
+
+
+def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Each row that says exactly the same as an earlier one, with the first that does."""
+    return _later(examples, [example.id for example in examples])
+
+
+def near_repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Each row whose input differs from an earlier one's in case, spacing or punctuation alone.
+
+    Rows with the very same input count once.
+    """
+    by_input: dict[str, Example] = {}
+    for example in examples:
+        by_input.setdefault(example.input_id, example)
+    return _later(list(by_input.values()), [wording(example) for example in by_input.values()])
+
+
+def conflicts(examples: Sequence[Example]) -> list[list[Example]]:
+    """Groups of rows with the same input and more than one answer."""
+    groups: dict[str, list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.input_id, []).append(example)
+    return [group for group in groups.values() if len({example.answer for example in group}) > 1]
+
+
+def _later(examples: Sequence[Example], keys: Sequence[str]) -> list[tuple[Example, Example]]:
+    first: dict[str, Example] = {}
+    pairs = [(example, first.setdefault(key, example)) for example, key in zip(examples, keys, strict=True)]
+    return [(example, earlier) for example, earlier in pairs if example is not earlier]
+
+
+def _words(text: str) -> str:
+    folded = unicodedata.normalize("NFC", text).casefold()
+    words = _LOOSE.sub(" ", folded).translate(_BLANKS).split()
+    return " ".join(words) or folded  # a text of marks alone is its own wording

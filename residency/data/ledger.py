@@ -1,0 +1,62 @@
+"""The row ledger: what became of every row read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from residency.core.records import Example, Source
+
+FATES = ("train", "validation", "test", "duplicate", "conflict", "over-long", "refused")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An example that can be used, with its tokens, system prompt included."""
+
+    example: Example
+    tokens: int
+    supervised_tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which `from_json` reads it back."""
+        return {**self.example.to_json(), "tokens": self.tokens, "supervised_tokens": self.supervised_tokens}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Checked:
+        """The row that `to_json` wrote."""
+        return Checked(Example.from_json(row), row["tokens"], row["supervised_tokens"])
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one row: one of `FATES`, and why."""
+
+    source: Source
+    fate: str
+    detail: str
+    example_id: str | None = None
+    tokens: int = 0
+    supervised_tokens: int = 0
+
+    @staticmethod
+    def of(row: Checked, fate: str, detail: str = "") -> Fate:
+        """The fate of a row that could be used."""
+        return Fate(row.example.source, fate, detail, row.example.id, row.tokens, row.supervised_tokens)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which `from_json` reads it back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Fate:
+        """The fate that `to_json` wrote."""
+        return Fate(**{**row, "source": Source(**row["source"])})
+
+
+def count_fates(fates: Iterable[Fate]) -> dict[str, int]:
+    """Rows by fate, all of `FATES` in order; the counts sum to the rows read."""
+    counts = Counter(fate.fate for fate in fates)
+    return {fate: counts[fate] for fate in FATES}

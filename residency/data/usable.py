@@ -1,0 +1,157 @@
+"""From a file to the rows that can be trained on, with their tokens, and the rows refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Data
+from residency.core.records import Conversation, Example, Message, with_system
+from residency.data.findings import plural
+from residency.data.ledger import Checked, Fate
+from residency.data.read import read_rows
+from residency.data.rows import Row
+from residency.data.shapes import RowError, shape_of, to_example
+
+if TYPE_CHECKING:
+    from residency.chat import Rendered
+
+_BATCH = 512
+
+
+class Renderer(Protocol):
+    """What the check needs of `residency.chat.Renderer`."""
+
+    def render_each(self, conversations: Sequence[Conversation]) -> Sequence[Rendered | ResidencyError]:
+        """Tokens and supervised mask of each conversation, or why it has none."""
+
+    def prompt_ids(self, conversation: Conversation) -> Sequence[int]:
+        """The tokens before the answer."""
+
+    def special_token_in(self, conversation: Conversation) -> str | None:
+        """The first text in it that would be read as structure."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that cannot be used: its fate, the check that fired, and what to do."""
+
+    fate: Fate
+    check: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.fate.source} {self.fate.detail}"
+
+
+@dataclass
+class Reading:
+    """One file, read and measured."""
+
+    file: Path
+    rows: int = 0
+    usable: list[Checked] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    unused: dict[str, None] = field(default_factory=dict)
+    """Columns that no row's shape asked for, in the order met."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What rows are measured by."""
+
+    data: Data
+    system: str
+    renderer: Renderer
+
+    def read(self, file: Path) -> Reading:
+        """Every row of `file`, either usable or refused.
+
+        Raises:
+            ResidencyError: the file cannot be read, or more of it is refused than `data.max_refused` allows.
+        """
+        reading, batch = Reading(file), list[Example]()
+        for row in read_rows(file):
+            reading.rows += 1
+            try:
+                batch.append(self._example(row, reading))
+            except RowError as error:
+                reading.refusals.append(_refusal(row, error))
+            if len(batch) == _BATCH:
+                self._count_tokens(batch, reading)
+                batch = []
+        self._count_tokens(batch, reading)
+        reading.refusals.sort(key=lambda refusal: refusal.fate.source.row)
+        self._require_usable(reading)
+        return reading
+
+    def _example(self, row: Row, reading: Reading) -> Example:
+        example = to_example(row, self.data.input, self.data.output)
+        if row.content is not None:
+            shape = shape_of(row.content, self.data.input, self.data.output)
+            used = shape.needed + shape.optional
+            reading.unused |= dict.fromkeys(name for name in row.content if name not in used)
+        if token := self.renderer.special_token_in(example.messages):
+            reason = f"its text holds {token!r}, which the model reads as the structure of the chat"
+            raise RowError(reason, "Take it out, or write it in another way.", "special-token")
+        return example
+
+    def _count_tokens(self, examples: Sequence[Example], reading: Reading) -> None:
+        conversations = [with_system(example.messages, self.system) for example in examples]
+        rendered = self.renderer.render_each(conversations)
+        for example, outcome in zip(examples, rendered, strict=True):
+            if isinstance(outcome, ResidencyError):
+                fate = Fate(example.source, "refused", outcome.what, example.id)
+                reading.refusals.append(Refusal(fate, "template", outcome.fix))
+                continue
+            row = Checked(example, len(outcome.ids), sum(outcome.supervised))
+            if refusal := self._refuse(row):
+                reading.refusals.append(refusal)
+            else:
+                reading.usable.append(row)
+
+    def _refuse(self, row: Checked) -> Refusal | None:
+        if row.supervised_tokens == 0:
+            fate = Fate.of(row, "refused", "no token of it would be trained on")
+            return Refusal(fate, "zero-supervised", "Give the row an answer, or remove it.")
+        over = row.tokens - self.data.max_tokens
+        if over <= 0:
+            return None
+        detail = f"over-long by {plural(over, 'token')}"
+        prompt = len(self.renderer.prompt_ids(with_system(row.example.prompt, self.system)))
+        if prompt >= self.data.max_tokens:
+            detail += f": the prompt alone has {prompt:,}, so that the answer would be cut away entirely"
+        fix = f"Shorten it, or allow it: --set data.max_tokens={row.tokens}"
+        return Refusal(Fate.of(row, "over-long", detail), "over-long", fix)
+
+    def _require_usable(self, reading: Reading) -> None:
+        refused = len(reading.refusals)
+        if reading.usable and refused / reading.rows <= self.data.max_refused:
+            return
+        rows = "; ".join(str(refusal) for refusal in reading.refusals[:3])
+        fix = reading.refusals[0].fix
+        if not reading.usable:
+            what = f"None of {plural(reading.rows, 'row')} can be used: {rows}."
+            raise ResidencyError(what, str(reading.file), fix)
+        allowed = math.ceil(100 * refused / reading.rows) / 100
+        what = (
+            f"{refused:,} of {reading.rows:,} rows cannot be used, more than "
+            f"data.max_refused = {self.data.max_refused:g} allows: {rows}."
+        )
+        fix = f"{fix.rstrip('.')}. Or go on without these rows: --set data.max_refused={allowed:g}"
+        raise ResidencyError(what, str(reading.file), fix)
+
+
+def check_system(system: str, renderer: Renderer) -> None:
+    """Raise a ResidencyError if the system prompt holds text that would be read as structure."""
+    if system and (token := renderer.special_token_in((Message("system", system),))):
+        what = f"The system prompt holds {token!r}, which the model reads as the structure of the chat."
+        raise ResidencyError(what, "task.system", "Take it out, or write it in another way.")
+
+
+def _refusal(row: Row, error: RowError) -> Refusal:
+    return Refusal(Fate(row.source, "refused", error.reason), error.check, error.fix)

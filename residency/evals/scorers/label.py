@@ -1,0 +1,36 @@
+"""`label`: one label, however it is written."""
+
+from __future__ import annotations
+
+import re
+
+from residency.core.errors import ResidencyError
+from residency.evals.scorers.registry import Score, differs, scorer
+
+_AROUND = " \t\r\n\"'`“”„‘’«»"
+# A dash that begins a number is a sign, so that the labels -1 and 1 stay two.
+_JOINT = re.compile(r"(?!^-\d)[\s_-]+")
+
+
+@scorer("label")
+def label(expected: str, got: str) -> Score:
+    """Passes when both are the same label.
+
+    Case, quotes and white space around the label and a full stop after it count nothing; `_`, `-`
+    and a space are the same.
+
+    Raises:
+        ResidencyError: the expected answer holds no label.
+    """
+    wanted = _label(expected)
+    if not wanted:
+        fix = "Write the label, or leave the row out."
+        raise ResidencyError("The expected answer holds no label.", "the expected answer", fix)
+    if wanted == _label(got):
+        return Score(1.0, True, "")
+    return Score(0.0, False, differs("", expected.strip(), got.strip() or None))
+
+
+def _label(text: str) -> str:
+    text = text.lstrip(_AROUND).rstrip(_AROUND + ".").casefold()
+    return _JOINT.sub(" ", text).strip()

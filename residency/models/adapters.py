@@ -1,0 +1,88 @@
+"""Adapters: PEFT's in file format and configuration, with the fingerprints of what they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from residency.core.errors import ResidencyError
+from residency.core.workspace import read_json, write_json
+from residency.models.load import LoadedBase
+
+_CARD = "residency.json"
+
+
+class Trainable(NamedTuple):
+    """How many weights are trained, of how many."""
+
+    trainable: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        return self.trainable / self.total
+
+
+def attach_lora(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> PeftModel:
+    """Add float32 LoRA matrices of `rank` to every linear layer but the head.
+
+    The update is (alpha / rank) B A (Hu et al. 2021, arXiv:2106.09685, section 4.1); B is 0 at first,
+    so that the model answers as before. Dropout is 0: packed sequences share their trunk.
+    """
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def count_trainable(model: torch.nn.Module) -> Trainable:
+    """Weights that get gradients, and all weights; tied ones count once."""
+    parameters = list(model.parameters())
+    return Trainable(sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters))
+
+
+def save_adapter(model: PeftModel, folder: Path, base: LoadedBase, system: str) -> None:
+    """Write a PEFT folder, and beside it what the adapter was trained with."""
+    model.save_pretrained(str(folder))
+    card = {
+        "base": base.fingerprint,
+        "base_folder": str(base.folder),
+        "renderer": base.renderer.fingerprint,
+        "system": system,
+    }
+    write_json(folder / _CARD, card)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What the adapter in `folder` was trained with."""
+    card: dict[str, Any] = read_json(folder / _CARD)
+    return card
+
+
+def load_adapter(base: LoadedBase, folder: Path) -> PeftModel:
+    """Put the adapter in `folder` onto the base.
+
+    Raises:
+        ResidencyError: it was trained on another base or rendered by another template, or its
+            weights do not fit, so that it would answer otherwise than it was evaluated.
+    """
+    card = read_card(folder)
+    for key, name, now in (
+        ("base", "on another base", base.fingerprint),
+        ("renderer", "with another tokenizer or chat template", base.renderer.fingerprint),
+    ):
+        if card[key] != now:
+            what = f"The adapter was trained {name}: {card[key]}, not {now}."
+            raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
+    model = PeftModel.from_pretrained(base.model, str(folder), use_safetensors=True)
+    if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
+        fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
+        raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)
+    return model

@@ -1,0 +1,69 @@
+"""A model as candidates see it: conversations in, completions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from transformers import PreTrainedModel
+
+from residency.chat import Renderer
+from residency.core.errors import ResidencyError
+from residency.core.records import Completion, Conversation
+from residency.models.generate import generate
+
+Advance = Callable[[int, str], None]
+
+
+class LanguageModel(Protocol):
+    """Anything that answers conversations."""
+
+    def complete(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
+    ) -> list[Completion]:
+        """One answer for each conversation, in order; `advance` is told how many are done."""
+
+
+class LocalModel:
+    """A model in this process, greedy, rendered by the base's own template."""
+
+    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int) -> None:
+        self.model, self.renderer, self.batch_size = model, renderer, batch_size
+
+    def complete(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
+    ) -> list[Completion]:
+        """Answer in batches of `batch_size`; a prefix that all share is computed once.
+
+        Raises:
+            ResidencyError: a prompt and its answer do not fit the model's context.
+        """
+        prompts = [self.renderer.prompt_ids(c) for c in conversations]
+        self._require_room(max((len(p) for p in prompts), default=0) + max_new_tokens)
+        answers = generate(
+            self.model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            stop_ids=self.renderer.stop_ids,
+            batch_size=self.batch_size,
+            advance=advance,
+        )
+        return [
+            Completion(
+                text=self.renderer.decode(answer.ids),
+                prompt_tokens=len(prompt),
+                completion_tokens=len(answer.ids) + answer.stopped,
+                seconds=answer.seconds,
+                finish="stop" if answer.stopped else "length",
+            )
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+    def _require_room(self, tokens: int) -> None:
+        room: int = self.model.config.get_text_config().max_position_embeddings
+        if tokens > room:
+            raise ResidencyError(
+                f"A prompt and its answer take {tokens} tokens, and the base holds {room}.",
+                "task.instructions, candidates.few_shot, task.max_new_tokens",
+                "Shorten the instructions, take fewer examples, or use a base with a longer context.",
+            )

@@ -1,0 +1,65 @@
+"""Loading a base: safetensors only, no code from the model's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from residency.chat import Renderer
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Base
+from residency.models.precision import best_device, measure_speed
+from residency.models.source import base_fingerprint, locate
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base in memory, with the one renderer for it."""
+
+    model: PreTrainedModel
+    renderer: Renderer
+    folder: Path
+    fingerprint: str
+
+    @property
+    def dtype(self) -> str:
+        """`bfloat16` or `float32`."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return tokenizer
+
+
+def choose_dtype(base: Base) -> tuple[torch.dtype, str]:
+    """The number format for the base's weights, and why."""
+    if base.dtype != "auto":
+        return getattr(torch, base.dtype), f"{base.dtype}, as the recipe says"
+    speed = measure_speed(best_device())
+    return speed.faster, f"{speed} (measured)"
+
+
+def load_base(base: Base, dtype: torch.dtype) -> LoadedBase:
+    """Load the base onto the best device, frozen, ready to answer.
+
+    Raises:
+        ResidencyError: it is not there, or is no causal language model in safetensors.
+    """
+    folder = locate(base)
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+        )
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        fix = "Name a causal language model that transformers knows, with safetensors weights."
+        raise ResidencyError(f"The base does not load: {reason}", f"base.model: {folder}", fix) from error
+    model.to(best_device()).eval().requires_grad_(False)
+    return LoadedBase(model, Renderer(load_tokenizer(folder)), folder, base_fingerprint(folder))

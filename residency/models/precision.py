@@ -1,0 +1,53 @@
+"""Which number format is faster on this machine: measured, not guessed."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import torch
+
+
+class Speed(NamedTuple):
+    """Matrix products a second in two formats, in GFLOP/s."""
+
+    bfloat16: float
+    float32: float
+
+    @property
+    def faster(self) -> torch.dtype:
+        """bfloat16 only where it gains at least a tenth: it costs precision."""
+        return torch.bfloat16 if self.bfloat16 > 1.1 * self.float32 else torch.float32
+
+    def __str__(self) -> str:
+        name = str(self.faster).removeprefix("torch.")
+        return f"bfloat16 {self.bfloat16:.0f}, float32 {self.float32:.0f} GFLOP/s: {name}"
+
+
+def best_device() -> torch.device:
+    """The first GPU where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("cpu")
+
+
+def measure_speed(device: torch.device, size: int = 1024) -> Speed:
+    """Time products of two size x size matrices; takes about a tenth of a second."""
+    return Speed(_gflops(device, torch.bfloat16, size), _gflops(device, torch.float32, size))
+
+
+def _gflops(device: torch.device, dtype: torch.dtype, size: int) -> float:
+    a = torch.ones(size, size, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(4):
+        _synchronise(device)
+        begun = time.perf_counter()
+        a @ a
+        _synchronise(device)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best / 1e9
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,105 @@
+"""What each stage depends on, as hashes: equal inputs, equal stage."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from residency import __version__
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Recipe
+from residency.core.records import fingerprint
+from residency.models.source import base_fingerprint, locate
+
+
+def file_hash(file: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        what = f"The file cannot be read: {error.strerror}."
+        raise ResidencyError(what, str(file), "Correct the path or the file's rights.") from None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The recipe with its files and base, hashed stage by stage; each stage's inputs hold the earlier's."""
+
+    recipe: Recipe
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The data files by role."""
+        data = self.recipe.data
+        roles = {"train": data.train, "validation": data.validation, "test": data.test}
+        return {role: file for role, file in roles.items() if file is not None}
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each data file, by role."""
+        return {role: file_hash(file) for role, file in self.files.items()}
+
+    @cached_property
+    def instructions(self) -> str:
+        """The full instructions, or the system prompt where there are none."""
+        file = self.recipe.task.instructions
+        if file is None:
+            return self.recipe.task.system
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise ResidencyError("The instructions are not UTF-8 text.", str(file), "Save them as UTF-8.") from None
+
+    @cached_property
+    def base(self) -> str:
+        """Fingerprint of the base, tokenizer and template included."""
+        return base_fingerprint(locate(self.recipe.base))
+
+    def check(self) -> dict[str, Any]:
+        """Files, how they are read, and what renders them."""
+        settings = self.recipe.data.model_dump(mode="json", exclude={"train", "validation", "test"})
+        system = self.recipe.task.system
+        return {"version": __version__, "files": self.hashes, "data": settings, "system": system, "base": self.base}
+
+    def freeze(self) -> dict[str, Any]:
+        """The check and the split."""
+        return {"check": fingerprint(self.check()), "split": self.recipe.split.model_dump(mode="json")}
+
+    def asked(self, dtype: str) -> dict[str, Any]:
+        """The frozen rows, how they are asked and scored, and in which number format."""
+        task = self.recipe.task.model_dump(mode="json", include={"system", "scorer", "max_new_tokens"})
+        return {"freeze": fingerprint(self.freeze()), "task": task, "dtype": dtype}
+
+    def baselines(self, dtype: str) -> dict[str, Any]:
+        """What is asked of the base, under which instructions."""
+        candidates = self.recipe.candidates.model_dump(mode="json")
+        return {**self.asked(dtype), "instructions": self.instructions, "candidates": candidates}
+
+    def train(self, dtype: str) -> dict[str, Any]:
+        """The frozen rows and how they are trained on."""
+        return {
+            "freeze": fingerprint(self.freeze()),
+            "train": self.recipe.train.model_dump(mode="json"),
+            "dtype": dtype,
+        }
+
+    def compare(self, dtype: str) -> dict[str, Any]:
+        """The tuned model and what is asked of it."""
+        return {
+            **self.asked(dtype),
+            "train": fingerprint(self.train(dtype)),
+            "train_sample": self.recipe.verdict.train_sample,
+            "batch_size": self.recipe.candidates.batch_size,
+        }
+
+    def run_name(self) -> str:
+        """`<task>-<hash>`: the same recipe on the same files is the same run."""
+        settings = self.recipe.model_dump(
+            mode="json", exclude={"data": {"train", "validation", "test"}, "task": {"instructions"}}
+        )
+        parts = [__version__, settings, self.hashes, self.instructions, self.base]
+        return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

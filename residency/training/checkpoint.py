@@ -1,0 +1,121 @@
+"""Checkpoints: all that training needs to go on as if it had never stopped.
+
+A checkpoint is written to a temporary folder, given a manifest with the hashes of its files,
+synced and renamed. One that is damaged or half-written is never taken up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from residency.core.workspace import read_json, sync_folder, unwritable, write_json
+
+_NAME = re.compile(r"^step-(\d{8})$")
+
+
+def trainable_state(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The weights that are trained, by name."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trainable(model: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put trained weights back, in place."""
+    parameters = trainable_state(model)
+    if parameters.keys() != state.keys():
+        raise ValueError("the checkpoint's weights are not those that are trained")
+    for name, parameter in parameters.items():
+        parameter.copy_(state[name])
+
+
+def write_checkpoint(
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> Path:
+    """Write `step-…` below `folder`: weights, optimiser moments, random state and `state` (JSON).
+
+    Raises:
+        ResidencyError: the disk is full or not writable; nothing half-written stays.
+    """
+    final = folder / f"step-{step:08d}"
+    partial = folder / f".{final.name}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file({k: v.contiguous() for k, v in trainable_state(model).items()}, partial / "weights.safetensors")
+        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+        save_file({"cpu": torch.get_rng_state()}, partial / "random.safetensors")
+        write_json(partial / "state.json", {"step": step, **state})
+        write_json(partial / "manifest.json", {f.name: _sha256(f) for f in sorted(partial.iterdir())})
+        sync_folder(partial)
+        shutil.rmtree(final, ignore_errors=True)
+        partial.replace(final)
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) or "I/O" in str(error) or "os error" in str(error):
+            reason = error if isinstance(error, OSError) else OSError(None, str(error))
+            raise unwritable(final, reason) from error
+        raise
+    return final
+
+
+def read_checkpoint(
+    checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Restore weights, optimiser and random state; returns the JSON state."""
+    device = next(model.parameters()).device
+    load_trainable(model, load_file(checkpoint / "weights.safetensors", device=str(device)))
+    tensors = load_file(checkpoint / "optimizer.safetensors", device=str(device))
+    packed: dict[str, Any] = optimizer.state_dict()
+    packed["state"] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split(".", 1)
+        packed["state"].setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict(packed)
+    torch.set_rng_state(load_file(checkpoint / "random.safetensors")["cpu"])
+    state: dict[str, Any] = read_json(checkpoint / "state.json")
+    return state
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first; damaged ones are left out."""
+    if not folder.is_dir():
+        return []
+    return [f for f in sorted(folder.iterdir()) if _NAME.match(f.name) and _whole(f)]
+
+
+def keep_only(folder: Path, steps: set[int]) -> None:
+    """Remove all other checkpoints and what an interrupted write left."""
+    for path in folder.iterdir():
+        match = _NAME.match(path.name)
+        if path.is_dir() and (match is None or int(match[1]) not in steps):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value)
+        for number, state in states.items()
+        for name, value in state.items()
+    }
+
+
+def _whole(checkpoint: Path) -> bool:
+    manifest = checkpoint / "manifest.json"
+    if not manifest.is_file():
+        return False
+    hashes: dict[str, str] = read_json(manifest)
+    return all((checkpoint / name).is_file() and _sha256(checkpoint / name) == h for name, h in hashes.items())
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

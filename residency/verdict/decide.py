@@ -1,0 +1,264 @@
+"""From scored rows to the verdict: pure functions, so that any figure can be recomputed.
+
+The gate holds tuned against the best baseline. Which one is best is seen only afterwards, on the
+same rows, so its p-value counts as one of several: the gate goes by Holm's adjusted p over all
+comparisons with tuned. Intervals are not adjusted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Verdict
+from residency.evals.scored import Scored, Split
+from residency.evals.statistics import (
+    Paired,
+    holm,
+    paired,
+    rows_to_clear,
+    rows_to_significance,
+    rows_to_tell,
+    unpaired,
+    wilson,
+)
+from residency.verdict import reasons
+from residency.verdict.report_schema import (
+    CandidateSummary,
+    ComparisonPart,
+    CurvePoint,
+    FailurePart,
+    GapPart,
+    Gate,
+    Recommendation,
+    ShareOfRows,
+    VerdictPart,
+)
+
+TUNED = "tuned"
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
+
+
+def summarise(rows: Sequence[Scored], confidence: float) -> list[CandidateSummary]:
+    """Each candidate on the test rows, in the order in which they first occur."""
+    names = dict.fromkeys(row.candidate for row in rows if row.split == "test")
+    return [_summary(name, _select(rows, name, "test"), confidence) for name in names]
+
+
+def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
+    """Tuned against every other candidate, on the same test rows, in their order.
+
+    Raises:
+        ResidencyError: there is no tuned candidate, no other, or they answered different rows.
+    """
+    pairs = _pairs(rows, confidence)
+    adjusted = holm([pair.p for pair in pairs.values()])
+    return [
+        ComparisonPart(
+            a=name,
+            b=TUNED,
+            difference=pair.difference,
+            interval=pair.interval,
+            p=pair.p,
+            p_adjusted=p_adjusted,
+            n=pair.n,
+            only_a=pair.only_a,
+            only_b=pair.only_b,
+        )
+        for (name, pair), p_adjusted in zip(pairs.items(), adjusted, strict=True)
+    ]
+
+
+def measure_gap(rows: Sequence[Scored], confidence: float) -> GapPart:
+    """The tuned model on training rows against the held-out rows.
+
+    Raises:
+        ResidencyError: one of the two was not scored.
+    """
+    train = _summary(TUNED, _select(rows, TUNED, "train"), confidence)
+    held_out = _summary(TUNED, _select(rows, TUNED, "test"), confidence)
+    gap = unpaired(held_out.passed, held_out.n, train.passed, train.n, confidence)
+    return GapPart(
+        train=ShareOfRows(n=train.n, mean=train.mean, interval=train.interval),
+        held_out=ShareOfRows(n=held_out.n, mean=held_out.mean, interval=held_out.interval),
+        difference=gap.difference,
+        interval=gap.interval,
+        p=gap.p,
+    )
+
+
+def pick_failures(rows: Sequence[Scored], most: int = 10) -> list[FailurePart]:
+    """Test rows tuned failed, of as many kinds as there are; common kinds come first.
+
+    Two failures are of one kind if their reasons are the same but for what stands in quotes.
+    """
+    left = [row for row in rows if row.candidate == TUNED and row.split == "test" and not row.passed]
+    kind = {row.reason: _QUOTED.sub("", row.reason) for row in left}
+    kinds, causes = Counter(kind[row.reason] for row in left), Counter(row.reason for row in left)
+    seen_kinds: Counter[str] = Counter()
+    seen_causes: Counter[str] = Counter()
+
+    def rank(row: Scored) -> tuple[int, int, int, int]:
+        k, c = kind[row.reason], row.reason
+        return seen_kinds[k], seen_causes[c], -kinds[k], -causes[c]
+
+    chosen: list[Scored] = []
+    while left and len(chosen) < most:
+        row = min(left, key=rank)
+        left.remove(row)
+        seen_kinds[kind[row.reason]] += 1
+        seen_causes[row.reason] += 1
+        chosen.append(row)
+    return [
+        FailurePart(
+            example_id=row.example_id,
+            source=row.source,
+            prompt=row.prompt,
+            expected=row.expected,
+            got=row.got,
+            reason=row.reason,
+        )
+        for row in chosen
+    ]
+
+
+def best_baseline(candidates: Sequence[CandidateSummary]) -> CandidateSummary:
+    """The candidate other than tuned with the highest mean; of equals the one with the shorter prompt."""
+    return max(
+        (candidate for candidate in candidates if candidate.name != TUNED),
+        key=lambda candidate: (candidate.mean, -candidate.prompt_tokens_per_call),
+    )
+
+
+def decide(
+    rows: Sequence[Scored], curve: Sequence[CurvePoint], settings: Verdict, overlap: int = 0
+) -> VerdictPart:
+    """The verdict from the scored rows, the training curve, the recipe's [verdict] and the test overlap.
+
+    Raises:
+        ResidencyError: rows are missing that a verdict needs; see `compare` and `measure_gap`.
+    """
+    comparisons = {comparison.a: comparison for comparison in compare(rows, settings.confidence)}
+    candidates = summarise(rows, settings.confidence)
+    tuned = next(candidate for candidate in candidates if candidate.name == TUNED)
+    best = best_baseline(candidates)
+    pair = comparisons[best.name]
+    gate = _gate(tuned, pair, settings)
+    recommend = _recommend(gate, best, pair, settings)
+    needed = None
+    if gate == "cannot tell":
+        needed = _rows_needed(tuned, _pairs(rows, settings.confidence)[best.name], pair, settings)
+    said = [
+        reasons.level(tuned, best),
+        reasons.difference(pair, len(comparisons)),
+        reasons.against_margin(pair, settings),
+        reasons.against_minimum(tuned, settings.minimum),
+        reasons.use_the_prompt(best, settings.minimum) if recommend == "prompt" else None,
+        reasons.more_rows(gate, needed),
+        reasons.overlapping(overlap, tuned.n),
+        reasons.memorised(curve),
+        reasons.train_gap(measure_gap(rows, settings.confidence)),
+        reasons.few_rows(tuned),
+        reasons.no_failure(tuned, settings.confidence),
+    ]
+    return VerdictPart(
+        recommend=recommend, gate=gate, reasons=[text for text in said if text], rows_needed=needed
+    )
+
+
+def _gate(tuned: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> Gate:
+    clear = pair.interval.low > settings.margin and pair.p_adjusted < 1 - settings.confidence
+    if clear and tuned.mean >= settings.minimum:
+        return "ship"
+    if pair.interval.high <= settings.margin or tuned.interval.high < settings.minimum:
+        return "do not ship"
+    return "cannot tell"
+
+
+def _recommend(gate: Gate, best: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> Recommendation:
+    """A prompt is advised where tuned is shown not to be better and the prompt itself is good enough."""
+    if gate == "ship":
+        return "fine-tune"
+    not_better = pair.interval.high <= settings.margin
+    if not_better and best.passed and best.mean >= settings.minimum:
+        return "prompt"
+    return "cannot tell"
+
+
+def _rows_needed(
+    tuned: CandidateSummary, pair: Paired, comparison: ComparisonPart, settings: Verdict
+) -> int | None:
+    """Test rows in addition, to two digits, until the gate would open or shut at the observed rates.
+
+    A single condition that is not met shuts the gate, so the fewest rows that show one are enough;
+    where all are met, each must be shown.
+    """
+    tell = rows_to_tell(pair, settings.margin, settings.confidence)
+    shut = []
+    if pair.difference <= settings.margin:
+        shut.append(tell)
+    if tuned.mean < settings.minimum:
+        shut.append(rows_to_clear(tuned.passed, tuned.n, settings.minimum, settings.confidence))
+    if shut:
+        return _two_digits(min((rows for rows in shut if rows is not None), default=None))
+    level = 1 - settings.confidence
+    if comparison.p_adjusted < level:
+        return _two_digits(tell)
+    significant = rows_to_significance(pair, level * comparison.p / comparison.p_adjusted)
+    return None if tell is None or significant is None else _two_digits(max(tell, significant))
+
+
+def _two_digits(number: int | None) -> int | None:
+    """The number rounded up to two digits that count: 476 -> 480."""
+    if number is None:
+        return None
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
+
+
+def _pairs(rows: Sequence[Scored], confidence: float) -> dict[str, Paired]:
+    """Each other candidate paired with tuned, by example and place in the file."""
+    tuned = _by_row(rows, TUNED)
+    names = dict.fromkeys(row.candidate for row in rows if row.split == "test" and row.candidate != TUNED)
+    if not names:
+        raise ResidencyError(
+            "There is nothing to compare the tuned model with.", "the scored rows", "Score the base as well."
+        )
+    pairs = {}
+    for name in names:
+        other = _by_row(rows, name)
+        if other.keys() != tuned.keys():
+            what = f"'{name}' and '{TUNED}' answered different test rows, so they cannot be compared."
+            raise ResidencyError(what, "the scored rows", "Score both on the same frozen test rows.")
+        pairs[name] = paired([other[key] for key in tuned], list(tuned.values()), confidence)
+    return pairs
+
+
+def _by_row(rows: Sequence[Scored], candidate: str) -> dict[tuple[str, str], bool]:
+    return {(row.example_id, row.source): row.passed for row in _select(rows, candidate, "test")}
+
+
+def _select(rows: Sequence[Scored], candidate: str, split: Split) -> list[Scored]:
+    found = [row for row in rows if row.candidate == candidate and row.split == split]
+    if not found:
+        what = f"There are no scored {split} rows of the candidate '{candidate}'."
+        raise ResidencyError(what, "the scored rows", "Run `residency compare` again.")
+    return found
+
+
+def _summary(name: str, rows: Sequence[Scored], confidence: float) -> CandidateSummary:
+    passed = sum(row.passed for row in rows)
+    return CandidateSummary(
+        name=name,
+        n=len(rows),
+        passed=passed,
+        mean=passed / len(rows),
+        interval=wilson(passed, len(rows), confidence),
+        mean_score=fmean(row.score for row in rows),
+        prompt_tokens_per_call=fmean(row.prompt_tokens for row in rows),
+        completion_tokens_per_call=fmean(row.completion_tokens for row in rows),
+        seconds_per_call=fmean(row.seconds for row in rows),
+    )

@@ -1,0 +1,43 @@
+"""How figures are written, the same in reasons, page and terminal."""
+
+from __future__ import annotations
+
+from residency.evals.statistics import Interval
+
+
+def percent(share: float) -> str:
+    """0.8817 -> `88.2 %`; below and above all only where it is so."""
+    text = f"{100 * share:.1f}"
+    if text == "100.0" and share < 1:
+        text = "99.9"
+    if text == "0.0" and share > 0:
+        text = "0.1"
+    return f"{text} %"
+
+
+def percent_range(interval: Interval) -> str:
+    """`82.0 to 92.4 %`."""
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+
+
+def points(difference: float) -> str:
+    """0.742 -> `+74.2`, in points of a percent."""
+    text = f"{100 * difference:+.1f}".replace("-", "−")
+    return "0.0" if text in {"+0.0", "−0.0"} else text
+
+
+def points_range(interval: Interval) -> str:
+    """`+66.1 to +80.2`."""
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def p_value(p: float) -> str:
+    """`< 0.0001`, or two digits that count."""
+    if p < 0.0001:
+        return "< 0.0001"
+    return f"{p:.4f}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def count(number: float) -> str:
+    """1234 -> `1,234`."""
+    return f"{number:,.0f}"

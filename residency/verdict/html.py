@@ -1,0 +1,90 @@
+"""The report as one HTML file that opens offline: no script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from residency.core.progress import duration
+from residency.verdict import figures
+from residency.verdict.charts import Dot, curve_svg, dots_svg, fates_svg
+from residency.verdict.decide import TUNED, best_baseline
+from residency.verdict.report_schema import CandidateSummary, GapPart, Report
+
+_LONGEST_TEXT = 1500
+_INSIDE_A_FIGURE = re.compile(r"(?<=\d) (?=%|points\b)|(?<=\bp) (?=&lt;|=)|(?<=&lt;) (?=\d)|(?<==) (?=\d)")
+_USED_ROWS = ("train", "validation", "test")
+
+
+def render_html(report: Report) -> str:
+    """The whole page. Every text of the report is escaped."""
+    here = resources.files("residency.verdict")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "percent": figures.percent,
+        "percent_range": figures.percent_range,
+        "points": figures.points,
+        "points_range": figures.points_range,
+        "p_value": figures.p_value,
+        "count": figures.count,
+        "duration": duration,
+        "unbroken": _unbroken,
+        "shortened": _shortened,
+    }
+    template = environment.from_string(here.joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    by_name = {candidate.name: candidate for candidate in report.candidates}
+    fates, curve = _in_order(report.data.fates), report.training.curve
+    return template.render(
+        report=report,
+        style=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),  # ours, not the user's
+        tuned=by_name[TUNED],
+        best=best_baseline(report.candidates),
+        fates=fates,
+        candidates_chart=_candidates_chart(report.candidates),
+        curve_chart=curve_svg(curve, report.training.best_step) if curve else "",
+        gap_chart=_gap_chart(report.gap),
+        fates_chart=fates_svg(fates),
+        marked=_marked,
+    )
+
+
+def _candidates_chart(candidates: Sequence[CandidateSummary]) -> Markup:
+    dots = [Dot(c.name, c.mean, c.interval, c.name == TUNED) for c in candidates]
+    return dots_svg(dots, "Held-out rows right")
+
+
+def _gap_chart(gap: GapPart) -> Markup:
+    rows = (("training rows", gap.train, False), ("held-out rows", gap.held_out, True))
+    dots = [Dot(f"{figures.count(s.n)} {name}", s.mean, s.interval, strong) for name, s, strong in rows]
+    return dots_svg(dots, "Tuned, rows right")
+
+
+def _in_order(fates: Mapping[str, int]) -> dict[str, int]:
+    """Used rows first, then the others, the most common before."""
+    rank = {name: number for number, name in enumerate(_USED_ROWS)}
+    order = sorted(fates, key=lambda fate: (rank.get(fate, len(rank)), -fates[fate], fate))
+    return {fate: fates[fate] for fate in order}
+
+
+def _unbroken(text: str) -> Markup:
+    """Figures stay on one line with their unit."""
+    return Markup(_INSIDE_A_FIGURE.sub("&nbsp;", escape(text)))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} … (in full in scored.jsonl)"
+
+
+def _marked(text: str, other: str) -> Markup:
+    """`text` with those lines marked that do not stand in `other`."""
+    known = {line.strip() for line in other.splitlines()}
+    lines = _shortened(text).splitlines() or [""]
+    return Markup("\n").join(
+        escape(line) if line.strip() in known else Markup("<mark>{}</mark>").format(line) for line in lines
+    )

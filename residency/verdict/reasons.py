@@ -1,0 +1,141 @@
+"""The verdict's reasons: plain sentences, each with the figures it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from residency.core.recipe import Verdict
+from residency.evals.statistics import rule_of_three
+from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
+from residency.verdict.report_schema import CandidateSummary, ComparisonPart, CurvePoint, GapPart, Gate
+
+FEW_ROWS = 100
+_RISE_THAT_COUNTS = 0.01
+"""A validation loss that rose by less than this share of its lowest value is noise, not memorisation."""
+
+
+def level(tuned: CandidateSummary, best: CandidateSummary) -> str:
+    """How often tuned and the best baseline are right."""
+    return (
+        f"Tuned answers {percent(tuned.mean)} of {count(tuned.n)} held-out rows right "
+        f"({percent_range(tuned.interval)}); the best baseline, {best.name}, {percent(best.mean)} "
+        f"({percent_range(best.interval)})."
+    )
+
+
+def difference(pair: ComparisonPart, comparisons: int) -> str:
+    """The paired difference to the best baseline."""
+    corrected = f" after Holm's correction for {comparisons} comparisons" if comparisons > 1 else ""
+    p = p_value(pair.p_adjusted)
+    return (
+        f"Row by row tuned against {pair.a} is {points(pair.difference)} points "
+        f"({points_range(pair.interval)}; p {p if p.startswith('<') else '= ' + p}{corrected}): "
+        f"{count(pair.only_b)} rows only tuned got right, {count(pair.only_a)} only {pair.a}."
+    )
+
+
+def against_margin(pair: ComparisonPart, settings: Verdict) -> str:
+    """What the interval of the difference says of the margin asked for."""
+    margin = f"the {points(settings.margin)} points asked for" if settings.margin else "zero"
+    level = 1 - settings.confidence
+    if pair.interval.high <= settings.margin:
+        high = points(pair.interval.high)
+        return f"Even the high end of that difference, {high} points, is not above {margin}."
+    if pair.interval.low <= settings.margin:
+        return f"That interval reaches to both sides of {margin}, so these rows do not tell."
+    if pair.p_adjusted >= level:
+        p = p_value(pair.p_adjusted)
+        return f"That interval lies above {margin}, but its p of {p} is not below {level:.2g}."
+    return f"The whole interval of that difference lies above {margin}."
+
+
+def against_minimum(tuned: CandidateSummary, minimum: float) -> str | None:
+    """Whether tuned is good enough in itself; nothing where no minimum is asked for."""
+    if not minimum:
+        return None
+    mean, interval, wanted = percent(tuned.mean), percent_range(tuned.interval), percent(minimum)
+    if tuned.interval.high < minimum:
+        return f"Tuned's whole interval, {interval}, lies below the minimum of {wanted}."
+    if tuned.mean < minimum:
+        return f"Tuned's {mean} is below the minimum of {wanted}, which its interval ({interval}) includes."
+    return f"Tuned's {mean} reaches the minimum of {wanted}."
+
+
+def use_the_prompt(best: CandidateSummary, minimum: float) -> str:
+    """Why a prompt is recommended."""
+    tokens = f"at {count(best.prompt_tokens_per_call)} prompt tokens a call"
+    if minimum:
+        wanted = percent(minimum)
+        return f"The prompt of {best.name} reaches the minimum of {wanted} without training, {tokens}."
+    return (
+        f"The prompt of {best.name} does as much without training, {tokens}; whether {percent(best.mean)} "
+        "is enough is yours to say, since verdict.minimum is 0."
+    )
+
+
+def more_rows(gate: Gate, needed: int | None) -> str | None:
+    """How many test rows would tell, where these do not."""
+    if gate != "cannot tell":
+        return None
+    if needed is None:
+        return "The observed figures lie exactly on the line, so no number of further rows can be named."
+    return f"About {count(needed)} more test rows would tell, if the rates seen so far held."
+
+
+def memorised(curve: Sequence[CurvePoint]) -> str | None:
+    """Later epochs that lowered the training loss and raised the validation loss."""
+    if not curve:
+        return None
+    best, last = min(curve, key=lambda point: point.validation_loss), curve[-1]
+    if best.train_loss is None or last.train_loss is None or last.train_loss >= best.train_loss:
+        return None
+    if last.validation_loss <= best.validation_loss * (1 + _RISE_THAT_COUNTS):
+        return None
+    return (
+        f"The validation loss was lowest at step {count(best.step)} ({best.validation_loss:.3f}) and rose "
+        f"after it to {last.validation_loss:.3f} while the training loss fell on from {best.train_loss:.3f} "
+        f"to {last.train_loss:.3f}: the later epochs memorised; step {count(best.step)} is kept."
+    )
+
+
+def train_gap(gap: GapPart) -> str | None:
+    """A gap between training and held-out rows that chance does not explain."""
+    figures = (
+        f"{percent(gap.train.mean)} of {count(gap.train.n)} training rows against "
+        f"{percent(gap.held_out.mean)} of {count(gap.held_out.n)} held-out rows "
+        f"({points(gap.difference)} points, {points_range(gap.interval)})"
+    )
+    if gap.interval.low > 0:
+        return f"Tuned is right on {figures}: part of what it learned is memorised and does not carry over."
+    if gap.interval.high < 0:
+        return f"Tuned is right on {figures}: the held-out rows are easier than the training rows."
+    return None
+
+
+def overlapping(overlap: int, n: int) -> str | None:
+    """Test rows that the model was trained on."""
+    if not overlap:
+        return None
+    inputs, stand = ("input", "row stands") if overlap == 1 else ("inputs", "rows stand")
+    return (
+        f"The {inputs} of {count(overlap)} test {stand} in the training rows too "
+        f"({percent(overlap / n)} of the test), so tuned's figure is partly recall."
+    )
+
+
+def few_rows(tuned: CandidateSummary) -> str | None:
+    """A test set too small for fine differences."""
+    if tuned.n >= FEW_ROWS:
+        return None
+    width = 100 * (tuned.interval.high - tuned.interval.low)
+    return f"There are only {count(tuned.n)} test rows, so tuned's interval is {width:.0f} points wide."
+
+
+def no_failure(tuned: CandidateSummary, confidence: float) -> str | None:
+    """What no failure at all still allows."""
+    if tuned.passed < tuned.n:
+        return None
+    return (
+        f"Tuned failed none of {count(tuned.n)} rows, which still fits a failure rate of up to "
+        f"{percent(rule_of_three(tuned.n, confidence))} (rule of three, {100 * confidence:g} % confidence)."
+    )

@@ -1,0 +1,259 @@
+"""The versioned schema of `report.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from residency.evals.statistics import Interval
+
+Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
+Gate = Literal["ship", "do not ship", "cannot tell"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A part of the report: frozen, and unknown keys are mistakes."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+
+class BasePart(Part):
+    """The model that was started from."""
+
+    model: str
+    """As the recipe names it."""
+    dtype: str
+    """Number format of its weights."""
+    fingerprint: str
+    """Hash of weights, tokenizer and template."""
+
+
+class FilePart(Part):
+    """A file of examples."""
+
+    file: str
+    """Its name."""
+    role: str
+    """What it was read for: train, validation or test."""
+    sha256: str
+    """Hash of its bytes."""
+    rows: Count
+    """Rows read from it."""
+
+
+class FindingPart(Part):
+    """Something the check found in the rows."""
+
+    id: str
+    """Short name of the kind of finding."""
+    severity: str
+    """How much it matters."""
+    explanation: str
+    """What was found, in plain words."""
+    rows: list[str]
+    """Where, as `file:row`."""
+    fix: str
+    """What to do about it."""
+
+
+class DataPart(Part):
+    """The examples and what became of them."""
+
+    files: list[FilePart]
+    """Every file read."""
+    rows: Count
+    """Rows read in all."""
+    fates: dict[str, Count]
+    """Rows by fate; they sum to `rows`."""
+    findings: list[FindingPart]
+    """What the check found."""
+    test_hash: str
+    """Hash of the frozen test rows."""
+    overlap: Count
+    """Test rows whose input stands in the training rows too."""
+
+
+class CandidateSummary(Part):
+    """One way to answer the task, on the frozen test rows."""
+
+    name: str
+    """`base`, `zero-shot`, `few-shot`, `tuned`, ..."""
+    n: Annotated[int, Field(ge=1)]
+    """Test rows answered."""
+    passed: Count
+    """Rows that passed."""
+    mean: Share
+    """Share of rows that passed."""
+    interval: Interval
+    """Wilson's interval of `mean`."""
+    mean_score: Share
+    """Mean of the scores, which may give part marks."""
+    prompt_tokens_per_call: float
+    """Mean prompt tokens, shared prefix included."""
+    completion_tokens_per_call: float
+    """Mean completion tokens."""
+    seconds_per_call: float
+    """Mean seconds, in batches on the machine of the run."""
+
+
+class ComparisonPart(Part):
+    """Two candidates on the same test rows."""
+
+    a: str
+    """The baseline."""
+    b: str
+    """The candidate that stands against it."""
+    difference: float
+    """Share of b minus share of a."""
+    interval: Interval
+    """Newcombe's paired interval of `difference`."""
+    p: Share
+    """Exact two-sided McNemar."""
+    p_adjusted: Share
+    """`p` after Holm's correction over all comparisons; the gate goes by this."""
+    n: Annotated[int, Field(ge=1)]
+    """Rows compared."""
+    only_a: Count
+    """Rows only a passed."""
+    only_b: Count
+    """Rows only b passed."""
+
+
+class CurvePoint(Part):
+    """One evaluation during training."""
+
+    step: Count
+    """Optimiser steps done."""
+    epoch: float
+    """Passes over the training rows done."""
+    train_loss: float | None
+    """Mean loss since the point before, in nats a supervised token; none before the first step."""
+    validation_loss: float
+    """Loss on the validation rows, in nats a supervised token."""
+    learning_rate: float
+    """Learning rate of the last step."""
+
+
+class TrainingPart(Part):
+    """What was trained, on what and how long."""
+
+    method: str
+    """Which weights: `lora`."""
+    objective: str
+    """What was minimised: `sft`."""
+    trainable_parameters: Count
+    """Parameters trained."""
+    total_parameters: Count
+    """Parameters of base and adapter."""
+    rows: Count
+    """Training rows."""
+    tokens: Count
+    """Tokens of the training rows, an epoch."""
+    supervised_tokens: Count
+    """Tokens the loss is taken of, an epoch."""
+    seconds: float
+    """Time training took."""
+    steps: Count
+    """Optimiser steps done."""
+    best_step: Count
+    """The step whose checkpoint is kept."""
+    stopped_early: bool
+    """Whether the validation loss ended the training before its last epoch."""
+    curve: list[CurvePoint]
+    """The evaluations in order."""
+    adapter: str
+    """Folder of the adapter."""
+
+
+class ShareOfRows(Part):
+    """Passed rows of one split."""
+
+    n: Annotated[int, Field(ge=1)]
+    """Rows scored."""
+    mean: Share
+    """Share that passed."""
+    interval: Interval
+    """Wilson's interval of `mean`."""
+
+
+class GapPart(Part):
+    """The tuned model on rows it was trained on against rows it never saw."""
+
+    train: ShareOfRows
+    """A sample of the training rows."""
+    held_out: ShareOfRows
+    """The frozen test rows."""
+    difference: float
+    """Share of the training rows minus share of the held-out rows."""
+    interval: Interval
+    """Newcombe's interval of `difference` for independent shares."""
+    p: Share
+    """Fisher's exact test, two-sided."""
+
+
+class FailurePart(Part):
+    """A test row the tuned model failed."""
+
+    example_id: str
+    """Hash of the row's content."""
+    source: str
+    """`file:row`."""
+    prompt: str
+    """The last user turn."""
+    expected: str
+    """The answer wanted."""
+    got: str
+    """The answer given."""
+    reason: str
+    """What differs, as the scorer says."""
+
+
+class VerdictPart(Part):
+    """What to do, and why."""
+
+    recommend: Recommendation
+    """The way to answer this task."""
+    gate: Gate
+    """Whether the tuned model may go out."""
+    reasons: list[str]
+    """Sentences with the figures they rest on, the weightiest first."""
+    rows_needed: int | None
+    """About how many test rows more would tell, where the gate cannot."""
+
+
+class Report(Part):
+    """Everything a run found out."""
+
+    schema_: Literal["residency.report/1"] = Field("residency.report/1", alias="schema")
+    """Name and version of this schema."""
+    run: str
+    """Name of the run."""
+    created: str
+    """When the report was made, ISO 8601."""
+    recipe: dict[str, Any]
+    """The recipe with its defaults."""
+    base: BasePart
+    data: DataPart
+    candidates: list[CandidateSummary]
+    """Every candidate on the test rows."""
+    comparisons: list[ComparisonPart]
+    """The tuned model against every other candidate."""
+    training: TrainingPart
+    gap: GapPart
+    failures: list[FailurePart]
+    """At most ten rows the tuned model failed, of as many kinds as there are."""
+    verdict: VerdictPart
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `report.json`; `Report.model_validate` reads it back."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,71 @@
+"""The report in short, for the terminal."""
+
+from __future__ import annotations
+
+from rich.box import ROUNDED, SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from residency.verdict.decide import TUNED
+from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
+from residency.verdict.report_schema import Report
+
+_COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
+
+
+def render_terminal(report: Report, console: Console) -> None:
+    """Print the verdict with its reasons, the candidates, the comparisons and where the adapter is."""
+    console.print(_verdict(report))
+    console.print(_candidates(report))
+    console.print(_comparisons(report))
+    for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
+        console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
+
+
+def _verdict(report: Report) -> Panel:
+    colour = _COLOURS[report.verdict.gate]
+    head = Text.assemble(
+        (report.verdict.gate.upper(), f"bold {colour}"),
+        ("   recommendation: ", "dim"),
+        (report.verdict.recommend, "bold"),
+    )
+    reasons = Table.grid(padding=(0, 1))
+    for reason in report.verdict.reasons:
+        reasons.add_row(Text("•", colour), Text(reason))
+    return Panel(Group(head, Text(), reasons), box=ROUNDED, border_style=colour, padding=(1, 2))
+
+
+def _candidates(report: Report) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("candidate")
+    for title in ("right", "share", "interval", "prompt tokens", "answer tokens", "s a call"):
+        table.add_column(title, justify="right", no_wrap=title == "interval")
+    for candidate in report.candidates:
+        table.add_row(
+            Text(candidate.name),
+            f"{count(candidate.passed)} of {count(candidate.n)}",
+            percent(candidate.mean),
+            percent_range(candidate.interval),
+            count(candidate.prompt_tokens_per_call),
+            f"{candidate.completion_tokens_per_call:.1f}",
+            f"{candidate.seconds_per_call:.3f}",
+            style="bold" if candidate.name == TUNED else "",
+        )
+    return table
+
+
+def _comparisons(report: Report) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("row by row")
+    for title in ("points", "interval", "p after Holm"):
+        table.add_column(title, justify="right", no_wrap=title == "interval")
+    for pair in report.comparisons:
+        table.add_row(
+            Text(f"{pair.a} → {pair.b}"),
+            points(pair.difference),
+            points_range(pair.interval),
+            p_value(pair.p_adjusted),
+        )
+    return table

