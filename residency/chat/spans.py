@@ -71,7 +71,7 @@ def _past(template: Template, conversation: Conversation, index: int, text: str)
     if found is not None:
         before, after = found
         if text.startswith(before) and text.endswith(after) and len(before) + len(after) <= len(text):
-            return Turn(index + 1, (_prompt(template, conversation, index),), after)
+            return Turn(index + 1, (_prompt(template, conversation, index), before), after)
     what = f"The assistant's turn {index + 1} cannot be found in the text that the chat template writes."
     raise ResidencyError(what, "chat", PAST_FIX)
 

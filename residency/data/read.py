@@ -40,7 +40,7 @@ def read_jsonl(file: Path) -> Iterator[Row]:
     """One row a line; blank lines are none."""
     with open_text(file) as stream:
         for line in read_lines(stream):
-            if line.problem or line.text.strip():
+            if line.problem or line.text.strip(" \t\r\n"):
                 yield _json_row(Source(file.name, line.number), line.text.rstrip("\r\n"), line.problem)
 
 

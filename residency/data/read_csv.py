@@ -72,7 +72,7 @@ def read_csv(file: Path) -> Iterator[Row]:
                 if feed.quotes % 2:
                     problem = problem or f"broken quotes, like the record on line {torn}"
                 torn = None
-            if not problem and len(header) > 1 and len(fields) <= 1 and not "".join(fields).strip():
+            if not problem and len(header) > 1 and len(fields) <= 1 and not "".join(fields).strip(" \t"):
                 continue
             if not problem and len(fields) != len(header):
                 problem = f"{len(fields)} fields where the header has {len(header)}"

@@ -111,7 +111,7 @@ def rows_to_tell(pair: Paired, margin: float, confidence: float) -> int | None:
         k = rows / pair.n
         cells = (pair.both * k, pair.only_a * k, pair.only_b * k, pair.neither * k)
         low, high = _paired_interval(cells, z)
-        return low > margin
+        return low > margin or high <= margin
 
     return _least(clears, pair.n) - pair.n
 

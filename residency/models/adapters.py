@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
+from residency.core.records import Completion, Conversation
 from residency.core.workspace import read_json, write_json
+from residency.models.language_model import Advance, LocalModel
 from residency.models.load import LoadedBase
+from residency.models.lora_linear import with_fused_linear
 
 _CARD = "residency.json"
 
@@ -39,7 +43,7 @@ def attach_lora(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> P
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        return get_peft_model(model, with_fused_linear(config))
 
 
 def count_trainable(model: torch.nn.Module) -> Trainable:
@@ -81,8 +85,23 @@ def load_adapter(base: LoadedBase, folder: Path) -> PeftModel:
         if card[key] != now:
             what = f"The adapter was trained {name}: {card[key]}, not {now}."
             raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
-    model = PeftModel.from_pretrained(base.model, str(folder), use_safetensors=True)
+    config = with_fused_linear(LoraConfig.from_pretrained(str(folder)))
+    model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)
     return model
+
+
+class AdapterOff:
+    """The base beneath a tuned model: the same weights in memory, with the adapter switched off."""
+
+    def __init__(self, tuned: LocalModel) -> None:
+        self.tuned = tuned
+
+    def complete(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
+    ) -> list[Completion]:
+        """Answer as the base."""
+        with self.tuned.model.disable_adapter():
+            return self.tuned.complete(conversations, max_new_tokens, advance)

@@ -18,7 +18,7 @@ _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 def render_terminal(report: Report, console: Console) -> None:
     """Print the verdict with its reasons, the candidates, the comparisons and where the adapter is."""
     console.print(_verdict(report))
-    console.print(_candidates(report))
+    console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
     for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
         console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
@@ -37,12 +37,13 @@ def _verdict(report: Report) -> Panel:
     return Panel(Group(head, Text(), reasons), box=ROUNDED, border_style=colour, padding=(1, 2))
 
 
-def _candidates(report: Report) -> Table:
+def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
+    """Each candidate with its share, interval and cost a call."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("candidate")
     for title in ("right", "share", "interval", "prompt tokens", "answer tokens", "s a call"):
         table.add_column(title, justify="right", no_wrap=title == "interval")
-    for candidate in report.candidates:
+    for candidate in candidates:
         table.add_row(
             Text(candidate.name),
             f"{count(candidate.passed)} of {count(candidate.n)}",

@@ -206,7 +206,7 @@ def test_fates_sum_to_rows_and_no_input_is_on_two_sides(
     """Twenty good rows let every draw succeed; what is around them may be anything."""
     good = [json.dumps({"input": f"question {i}", "output": "x"}).encode() for i in range(20)]
     lines = [*good, *lines]
-    nonblank = sum(bool(line.strip()) for line in lines)
+    nonblank = sum(bool(line.strip(b" \t\r\n")) for line in lines)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "train.jsonl"
         file.write_bytes(b"\n".join(lines))

@@ -1,10 +1,14 @@
 import json
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from residency.core.errors import ResidencyError
 from residency.data import rows as rows_module
@@ -25,6 +29,24 @@ def test_jsonl_counts_lines_as_an_editor_does(tmp_path: Path) -> None:
     rows = read(tmp_path, "a.jsonl", '\ufeff{"a": 1}\r\n\n  \n{"a": "x\u2028y"}\n{"a": 3}')
     assert told(rows) == [(1, {"a": 1}), (4, {"a": "x\u2028y"}), (5, {"a": 3})]
     assert {row.source.file for row in rows} == {"a.jsonl"}
+
+
+def test_a_line_of_odd_white_space_is_not_lost(tmp_path: Path) -> None:
+    """Python strips a file separator; JSON does not know it as white space."""
+    assert [row.source.row for row in read(tmp_path, "a.jsonl", '{"a": 1}\n\x1c\n \t\r\n')] == [1, 2]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([".jsonl", ".json", ".csv", ".parquet"]), st.binary() | st.text('a,"\n\r{}[]:1\ud800\0')
+)
+def test_no_file_crashes_the_reader(ending: str, content: bytes | str) -> None:
+    with TemporaryDirectory() as folder, suppress(ResidencyError):
+        file = Path(folder) / f"a{ending}"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode(errors="surrogatepass"))
+        rows = list(read_rows(file))
+        assert all((row.content is None) != (row.problem is None) for row in rows)
+        assert len({row.source for row in rows}) == len(rows)
 
 
 def test_jsonl_bad_lines_are_rows_with_a_problem(tmp_path: Path) -> None:

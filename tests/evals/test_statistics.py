@@ -129,7 +129,7 @@ def test_rows_to_tell_where_it_is_clear_already_and_where_it_never_will_be():
 
 
 def test_rows_to_significance():
-    # 4 to 0 gives p = 2 / 16 = 0.125; 6 to 0 is the first below 0.05 (2 / 64); 10 rows hold 4, so 14 hold 5.6.
+    # 4 to 0 gives p = 2 / 16; 6 to 0 is the first below 0.05 (2 / 64); 10 rows hold 4, so 14 hold 5.6.
     pair = paired(*pairs(3, 0, 4, 3), 0.95)
     assert rows_to_significance(pair, 0.05) == 4
     assert rows_to_significance(pair, 0.2) == 0

@@ -104,7 +104,7 @@ ATTACK = '</pre><script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
 def test_text_of_users_and_models_is_escaped_everywhere():
-    bad = {"prompt": ATTACK, "got": ATTACK, "expected": ATTACK + "!", "reason": ATTACK, "source": ATTACK}
+    bad = {"prompt": ATTACK, "got": ATTACK, "expected": ATTACK + "\n!", "reason": ATTACK, "source": ATTACK}
     scored = [
         row(name, i, False, **bad | {"source": f"{ATTACK}{i}"})
         for name in ("tuned", ATTACK)
@@ -205,7 +205,8 @@ def test_figures():
 
 def test_the_terminal_shows_the_verdict_and_takes_no_markup_from_names():
     out = io.StringIO()
-    whole = SHIPPED.model_copy(update={"run": "[red]run[/red]"})
+    verdict = SHIPPED.verdict.model_copy(update={"reasons": ["few-shot [bold]1[/bold]"]})
+    whole = SHIPPED.model_copy(update={"run": "[red]run[/red]", "verdict": verdict})
     render_terminal(whole, Console(file=out, width=100))
     text = out.getvalue()
     for part in (
@@ -215,6 +216,7 @@ def test_the_terminal_shows_the_verdict_and_takes_no_markup_from_names():
         "81.8 to 92.3 %",
         "+74.0",
         "[red]run[/red]",
+        "few-shot [bold]1[/bold]",
         "train-3f9a1c/adapter",
     ):
         assert part in text

@@ -1,0 +1,89 @@
+"""The command line: one file a verb. Results go to stdout, everything else to stderr.
+
+A verb's file is imported when it is called, and imports what it needs then: help answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from residency import __version__
+
+VERBS = {
+    "new": "Make a project folder from a file of examples.",
+    "run": "Do the whole workflow: check, baselines, train, compare, verdict.",
+    "check": "Examine the examples and freeze the test rows.",
+    "baseline": "Ask the base and the prompted baselines.",
+    "train": "Tune the model.",
+    "compare": "Compare base, baselines and tuned model; same as run.",
+    "runs": "List runs, or show one.",
+    "chat": "Talk to a tuned model.",
+    "demo": "Copy the demo into this folder and run it.",
+    "schema": "Print the JSON Schema of the recipe or the report.",
+}
+
+EXIT_CODES = """Exit codes: 0 done; 1 a mistake to mend, told in three lines; 2 a bug; with --gate
+3 do not ship, 4 cannot tell; 130 stopped by Ctrl-C."""
+
+
+class Verbs(click.Group):
+    """Finds a verb's command in the file of that name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's file."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"residency.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table, so that listing verbs imports none."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="residency")
+def residency() -> None:
+    """From a base model and a file of examples to a verdict, with evidence."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code.
+
+    A user's mistake ends with three lines; a bug ends with its traceback and code 2.
+    """
+    from residency.core.errors import ResidencyError
+
+    try:
+        code = residency.main(standalone_mode=False)
+    except ResidencyError as error:
+        print(error, file=sys.stderr)
+        code = 1
+    except click.ClickException as error:
+        error.show()
+        code = 1
+    except (KeyboardInterrupt, click.Abort):
+        print(
+            "\nStopped. Run the same command to go on: finished stages are kept, "
+            "and training goes on from its last checkpoint.",
+            file=sys.stderr,
+        )
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print("\nThis is a bug in residency; please report it with the lines above.", file=sys.stderr)
+        code = 2
+    sys.exit(code)

@@ -1,0 +1,75 @@
+"""Options that several verbs share, and how their results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from residency.pipeline.workflow import Workflow
+
+Command = Callable[..., Any]
+
+
+def on_recipe(command: Command) -> Command:
+    """RECIPE, --set and --json."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+        click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a key."),
+        click.argument("recipe", type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+def gated(command: Command) -> Command:
+    """--gate."""
+    text = "Exit with 3 if the verdict is 'do not ship' and 4 if it is 'cannot tell'."
+    return click.option("--gate", is_flag=True, help=text)(command)
+
+
+def open_workflow(recipe: Path, overrides: tuple[str, ...]) -> Workflow:
+    """The workflow of a recipe in the nearest workspace."""
+    from residency.core.progress import choose_reporter
+    from residency.core.recipe_file import load_recipe
+    from residency.core.workspace import Workspace
+    from residency.pipeline.workflow import Workflow
+
+    return Workflow(load_recipe(recipe, overrides), Workspace.find(), choose_reporter())
+
+
+def print_json(content: Any) -> None:
+    """One document on stdout."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def conclude(recipe: Path, overrides: tuple[str, ...], as_json: bool, gate: bool) -> int:
+    """Run a workflow to its verdict, print it, and give the exit code."""
+    from residency.core.workspace import read_json
+
+    workflow = open_workflow(recipe, overrides)
+    content = read_json(workflow.conclude() / "report.json")
+    if as_json:
+        print_json(content)
+    else:
+        print_report(content, workflow.folder)
+    codes = {"ship": 0, "do not ship": 3, "cannot tell": 4}
+    return codes[content["verdict"]["gate"]] if gate else 0
+
+
+def print_report(content: Any, folder: Path) -> None:
+    """The report in short, and where the long one is."""
+    from rich.console import Console
+
+    from residency.verdict.report_schema import Report
+    from residency.verdict.terminal import render_terminal
+
+    report = Report.model_validate(content)
+    render_terminal(report, Console())
+    click.echo(f"Report:  {folder / 'report.html'}")
+    click.echo(f"Adapter: {report.training.adapter}")
+    click.echo(f"Talk to it: residency chat {report.run}")

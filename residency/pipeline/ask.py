@@ -1,0 +1,75 @@
+"""Candidates answer the frozen test rows and are scored: the baselines, then the tuned model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from residency.candidates.prompted import Prompted, draw_shots
+from residency.core.progress import Reporter
+from residency.core.recipe import Recipe
+from residency.core.records import Example
+from residency.core.workspace import write_jsonl
+from residency.data.split import Frozen
+from residency.evals.scored import Scored, Split, score_rows
+from residency.evals.scorers import get_scorer
+from residency.models.adapters import load_adapter
+from residency.models.language_model import LanguageModel, LocalModel
+from residency.models.load import load_base
+
+
+def ask_baselines(
+    recipe: Recipe, instructions: str, dtype: str, frozen: Path, folder: Path, report: Reporter
+) -> None:
+    """The base and the prompted baselines answer the test; writes `scored.jsonl`."""
+    rows = Frozen.read(frozen)
+    base = load_base(recipe.base, getattr(torch, dtype))
+    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size)
+    train = [row.example for row in rows.train]
+    test = [row.example for row in rows.test]
+    scored = [
+        row
+        for candidate in baselines(recipe, instructions, model, train)
+        for row in _score(candidate, "test", test, recipe, report)
+    ]
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+
+
+def baselines(
+    recipe: Recipe, instructions: str, model: LanguageModel, train: Sequence[Example]
+) -> list[Prompted]:
+    """The base as it is; zero-shot where there are instructions that differ; few-shot."""
+    system = recipe.task.system
+    found = [Prompted("base", model, system=system)]
+    if recipe.candidates.zero_shot and instructions != system:
+        found.append(Prompted("zero-shot", model, instructions=instructions))
+    if recipe.candidates.few_shot:
+        shots = draw_shots(train, recipe.candidates.few_shot, recipe.split.seed)
+        found.append(Prompted("few-shot", model, instructions=instructions, shots=shots))
+    return found
+
+
+def ask_tuned(
+    recipe: Recipe, dtype: str, frozen: Path, trained: Path, folder: Path, report: Reporter
+) -> None:
+    """The tuned model, as it was saved, answers the test and a sample of training rows."""
+    rows = Frozen.read(frozen)
+    base = load_base(recipe.base, getattr(torch, dtype))
+    tuned = LocalModel(load_adapter(base, trained / "adapter"), base.renderer, recipe.candidates.batch_size)
+    candidate = Prompted("tuned", tuned, system=recipe.task.system)
+    train = [row.example for row in rows.train]
+    sample = random.Random(recipe.split.seed).sample(train, min(recipe.verdict.train_sample, len(train)))
+    scored = _score(candidate, "test", [row.example for row in rows.test], recipe, report)
+    scored += _score(candidate, "train", sample, recipe, report)
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+
+
+def _score(
+    candidate: Prompted, split: Split, examples: Sequence[Example], recipe: Recipe, report: Reporter
+) -> list[Scored]:
+    with report.track(f"{candidate.name} on {split}", len(examples), "rows") as advance:
+        completions = candidate.answer(examples, recipe.task.max_new_tokens, advance)
+    return score_rows(candidate.name, split, examples, completions, get_scorer(recipe.task.scorer))

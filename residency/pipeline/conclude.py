@@ -1,0 +1,85 @@
+"""The last stage: scored rows, curve and ledger become the run's report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_text
+from residency.data.ledger import count_fates
+from residency.data.split import Frozen
+from residency.evals.scored import Scored
+from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.html import render_html
+from residency.verdict.report_schema import BasePart, DataPart, FilePart, FindingPart, Report, TrainingPart
+
+if TYPE_CHECKING:
+    from residency.pipeline.workflow import Workflow
+
+
+def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
+    """Write `report.json`, `report.html`, `scored.jsonl` and `ledger.jsonl` into the run's folder.
+
+    A report that is there already for the same stages keeps its date.
+    """
+    scored_rows = [row for name in ("baselines", "compare") for row in read_jsonl(stages[name] / "scored.jsonl")]
+    rows = [Scored.from_json(row) for row in scored_rows]
+    frozen = Frozen.read(stages["freeze"])
+    settings = workflow.recipe.verdict
+    training = TrainingPart(**read_json(stages["train"] / "training.json"), adapter=str(stages["train"] / "adapter"))
+    data = _data(workflow, frozen)
+    report = Report(
+        run=workflow.name,
+        created=_created(workflow.folder / "report.json"),
+        recipe=workflow.recipe.to_json(),
+        base=BasePart(model=workflow.recipe.base.model, dtype=workflow.dtype, fingerprint=workflow.inputs.base),
+        data=data,
+        candidates=summarise(rows, settings.confidence),
+        comparisons=compare(rows, settings.confidence),
+        training=training,
+        gap=measure_gap(rows, settings.confidence),
+        failures=pick_failures(rows),
+        verdict=decide(rows, training.curve, settings, data.overlap),
+    )
+    folder = workflow.folder
+    write_jsonl(folder / "scored.jsonl", scored_rows)
+    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))
+    write_text(folder / "report.html", render_html(report))
+    write_json(folder / "report.json", report.to_json())
+    return report
+
+
+def _data(workflow: Workflow, frozen: Frozen) -> DataPart:
+    inputs = workflow.inputs
+    read = read_json(workflow.checked / "examination.json")["rows"]
+    findings = [
+        FindingPart(
+            id=finding.id,
+            severity=finding.severity,
+            explanation=finding.explanation,
+            rows=[str(source) for source in finding.rows],
+            fix=finding.fix,
+        )
+        for finding in frozen.findings
+    ]
+    overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
+    return DataPart(
+        files=[
+            FilePart(file=file.name, role=role, sha256=inputs.hashes[role], rows=read[role])
+            for role, file in inputs.files.items()
+        ],
+        rows=len(frozen.fates),
+        fates=count_fates(frozen.fates),
+        findings=findings,
+        test_hash=frozen.test_hash,
+        overlap=sum(len(finding.rows) for finding in overlapping),
+    )
+
+
+def _created(file: Path) -> str:
+    if file.is_file():
+        before: dict[str, Any] = read_json(file)
+        return str(before["created"])
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

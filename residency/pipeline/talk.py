@@ -1,0 +1,74 @@
+"""Opening a tuned model, or a base, to talk to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from residency.candidates.prompted import Prompted
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Base, Recipe
+from residency.core.workspace import Workspace, read_json
+from residency.models.adapters import AdapterOff, load_adapter
+from residency.models.language_model import LocalModel
+from residency.models.load import LoadedBase, load_base
+from residency.models.precision import best_device, measure_speed
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Who answers: one voice, or base and tuned side by side."""
+
+    title: str
+    voices: tuple[Prompted, ...]
+    max_new_tokens: int
+    goes_on: bool
+    """Whether the next line belongs to the same conversation."""
+
+
+def open_talk(workspace: Workspace, name: str, compare: bool) -> Talk:
+    """The run called `name`, or the base of that name.
+
+    Raises:
+        ResidencyError: there is neither; or the run has no tuned model yet.
+    """
+    try:
+        run = workspace.run(name)
+    except ResidencyError as not_a_run:
+        return _open_base(name, not_a_run)
+    return _open_run(workspace, run, compare)
+
+
+def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
+    content = read_json(run / "run.json")
+    recipe = Recipe.model_validate(content["recipe"])
+    stage = content["stages"].get("train")
+    if stage is None:
+        fix = "Finish it: run `residency run` with its recipe again."
+        raise ResidencyError("This run has no tuned model yet.", f"{run.name}: {content['status']}", fix)
+    adapter = workspace.folder / "stages" / stage / "adapter"
+    base = _load(recipe.base)
+    tuned = LocalModel(load_adapter(base, adapter), base.renderer, recipe.candidates.batch_size)
+    voices = [Prompted("tuned", tuned, system=recipe.task.system)]
+    if compare:
+        voices.insert(0, Prompted("base", AdapterOff(tuned), system=recipe.task.system))
+    return Talk(f"{run.name}, tuned", tuple(voices), recipe.task.max_new_tokens, recipe.task.kind == "chat")
+
+
+def _open_base(name: str, not_a_run: ResidencyError) -> Talk:
+    try:
+        base = _load(Base(model=name))
+    except ResidencyError as not_a_base:
+        raise ResidencyError(
+            f"'{name}' is neither a run of this workspace nor a base.",
+            f"{not_a_run.where}; {not_a_base.where}",
+            f"{not_a_run.fix} {not_a_base.fix}",
+        ) from None
+    return Talk(f"{name}, untuned", (Prompted(name, LocalModel(base.model, base.renderer, 1)),), 256, True)
+
+
+def _load(base: Base) -> LoadedBase:
+    dtype = measure_speed(best_device()).faster if base.dtype == "auto" else getattr(torch, base.dtype)
+    return load_base(base, dtype)

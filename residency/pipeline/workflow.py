@@ -1,0 +1,176 @@
+"""The stages in order: each builds its folder once for its inputs, and asks for the stages before it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from residency.core.progress import Reporter, duration
+from residency.core.recipe import Recipe
+from residency.core.workspace import Workspace, read_json, write_json
+from residency.evals.scorers import get_scorer
+from residency.pipeline.inputs import Inputs
+
+
+class Workflow:
+    """One run of a recipe in a workspace."""
+
+    def __init__(self, recipe: Recipe, workspace: Workspace, report: Reporter) -> None:
+        """Set up; nothing is computed yet.
+
+        Raises:
+            ResidencyError: the recipe names a scorer that there is not.
+        """
+        get_scorer(recipe.task.scorer)
+        self.recipe, self.workspace, self.report = recipe, workspace, report
+        self.inputs = Inputs(recipe)
+
+    @cached_property
+    def name(self) -> str:
+        """The run's name."""
+        return self.inputs.run_name()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.workspace.runs / self.name
+
+    @cached_property
+    def dtype(self) -> str:
+        """The base's number format; measured once a machine and kept, so that all stages agree."""
+        from residency.pipeline.machine import measure
+
+        if self.recipe.base.dtype != "auto":
+            return self.recipe.base.dtype
+        machine = {"node": platform.node(), "machine": platform.machine(), "python": platform.python_version()}
+        folder, _ = self.workspace.stage("machine", machine, measure)
+        speed = read_json(folder / "speed.json")
+        figures = f"bfloat16 {speed['bfloat16']:.0f}, float32 {speed['float32']:.0f} GFLOP/s measured"
+        self.report.say(f"  precision: {speed['faster']} ({figures})")
+        dtype: str = speed["faster"]
+        return dtype
+
+    @cached_property
+    def checked(self) -> Path:
+        """Stage 1: read and examine the rows."""
+        from residency.pipeline.prepare import check
+
+        return self._stage("check", self.inputs.check(), lambda f: check(self.recipe, f))
+
+    @cached_property
+    def frozen(self) -> Path:
+        """Stage 2: hold out test and validation."""
+        from residency.pipeline.prepare import freeze_rows
+
+        checked = self.checked
+        return self._stage("freeze", self.inputs.freeze(), lambda f: freeze_rows(self.recipe, checked, f))
+
+    @cached_property
+    def asked(self) -> Path:
+        """Stage 3: the base and the prompted baselines answer the test."""
+        from residency.pipeline.ask import ask_baselines
+
+        frozen, dtype = self.frozen, self.dtype
+        instructions = self.inputs.instructions
+
+        def build(folder: Path) -> None:
+            ask_baselines(self.recipe, instructions, dtype, frozen, folder, self.report)
+
+        return self._stage("baselines", self.inputs.baselines(dtype), build)
+
+    @cached_property
+    def trained(self) -> Path:
+        """Stage 4: tune; an interrupted one is taken up at its last checkpoint."""
+        from residency.pipeline.tune import tune
+
+        frozen, dtype = self.frozen, self.dtype
+        return self._stage(
+            "train", self.inputs.train(dtype), lambda f: tune(self.recipe, dtype, frozen, f, self.report), resumable=True
+        )
+
+    @cached_property
+    def compared(self) -> Path:
+        """Stage 5: the tuned model answers the test, and a sample of the training rows."""
+        from residency.pipeline.ask import ask_tuned
+
+        frozen, trained, dtype = self.frozen, self.trained, self.dtype
+        return self._stage(
+            "compare",
+            self.inputs.compare(dtype),
+            lambda f: ask_tuned(self.recipe, dtype, frozen, trained, f, self.report),
+        )
+
+    def conclude(self) -> Path:
+        """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""
+        from residency.pipeline.conclude import conclude
+
+        with self._running():
+            stages = {
+                "freeze": self.frozen,
+                "baselines": self.asked,
+                "train": self.trained,
+                "compare": self.compared,
+            }
+            conclude(self, stages)
+            self._note("done", {name: folder.name for name, folder in stages.items()})
+        return self.folder
+
+    def upto(self, stage: str) -> Path:
+        """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folder."""
+        ways: Mapping[str, Callable[[], Path]] = {
+            "check": lambda: self.frozen,
+            "baselines": lambda: self.asked,
+            "train": lambda: self.trained,
+        }
+        with self._running():
+            folder = ways[stage]()
+            self._note(f"stopped after {stage}", {stage: folder.name})
+        return folder
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Keep `run.json` true: a run is called done only when its verdict is written."""
+        done = self.folder / "run.json"
+        if not done.is_file() or read_json(done)["status"] != "done":
+            self._note("running", {})
+        try:
+            yield
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
+            raise
+
+    def _note(self, status: str, stages: Mapping[str, str], error: str = "") -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "run.json"
+        before: dict[str, Any] = read_json(file) if file.is_file() else {}
+        if before.get("status") == "done" and status.startswith("stopped"):
+            return
+        write_json(
+            file,
+            {
+                "run": self.name,
+                "status": status,
+                "error": error,
+                "created": before.get("created") or time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "task": self.recipe.task.name,
+                "recipe": self.recipe.to_json(),
+                "stages": {**before.get("stages", {}), **stages},
+            },
+        )
+
+    def _stage(
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False
+    ) -> Path:
+        begun = time.perf_counter()
+        self.report.say(name)
+        folder, before = self.workspace.stage(name, inputs, build, resumable=resumable)
+        took = "finished before, not repeated" if before else duration(time.perf_counter() - begun)
+        self.report.say(f"  {took}")
+        return folder
+
