@@ -56,7 +56,7 @@ class Template:
         if not different:
             return {}
         encoding = self.tokenizer(
-            different, add_special_tokens=True, return_attention_mask=False, verbose=False
+            different, add_special_tokens=False, return_attention_mask=False, verbose=False
         )
         return dict(zip(different, encoding["input_ids"], strict=True))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from residency.chat import Renderer
@@ -154,6 +154,35 @@ def test_special_token_in(renderer, talk):
     assert renderer.special_token_in(talk("u:a", "a:b<|im_end|>")) == "<|im_end|>"
 
 
+def test_the_longest_of_two_special_tokens_is_named(packaged, talk):
+    tokenizer = copy.deepcopy(packaged)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<file_sep>2", "<file"]})
+    assert Renderer(tokenizer).special_token_in(talk("u:a <file_sep>2")) == "<file_sep>2"
+
+
+def test_no_second_bos_where_the_tokenizer_adds_one(packaged, talk, as_transformers):
+    tokenizer = copy.deepcopy(packaged)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    tokenizer.chat_template = "{{ '<|endoftext|>' }}" + packaged.chat_template
+    assert tokenizer("a")["input_ids"][0] == 0
+    conversation = talk("u:Hi", "a:Hello.")
+    ids = Renderer(tokenizer).render(conversation).ids
+    assert ids == as_transformers(tokenizer, conversation)
+    assert ids.count(0) == 1
+
+
+def test_a_past_turn_that_changes_what_follows_is_refused(packaged, talk):
+    tokenizer = copy.deepcopy(packaged)
+    length = "{{ messages | map(attribute='content') | map('length') | sum }}"
+    tokenizer.chat_template += "{% if not add_generation_prompt %}" + length + "{% endif %}"
+    renderer = Renderer(tokenizer)
+    assert packaged.decode(renderer.render(talk("u:Hi", "a:Hello.")).ids).endswith("<|im_end|>\n8")
+    with pytest.raises(ResidencyError, match="turn 2 cannot be found"):
+        renderer.render(talk("u:Hi", "a:Hello.", "u:Hi", "a:Hello."))
+
+
 def test_what_the_template_raises_is_told(packaged, talk):
     strict = copy.deepcopy(packaged)
     strict.chat_template = (
@@ -196,8 +225,9 @@ def test_a_base_that_cannot_chat_is_refused(packaged, template, what):
 def test_fingerprint_stays(packaged, renderer, tmp_path):
     packaged.save_pretrained(tmp_path)
     again = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    other = Renderer(again)
     again(["a", "b c d"], padding=True, truncation=True, max_length=2)
-    assert Renderer(again).fingerprint == renderer.fingerprint
+    assert other.fingerprint == renderer.fingerprint
 
 
 def _another_template(tokenizer):
