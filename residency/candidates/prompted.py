@@ -6,8 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Example, Message, with_system
-from residency.models.language_model import Advance, LanguageModel
+from residency.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ class Prompted:
         shown = tuple(turn for shot in self.shots for turn in _without_system(shot.messages))
         return (*prompt[:head], *shown, *prompt[head:])
 
-    def answer(
-        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
-    ) -> list[Completion]:
+    def answer(self, examples: Sequence[Example], max_new_tokens: int, advance: Advance) -> list[Completion]:
         """A completion for each example."""
         return self.model.complete([self.conversation(e) for e in examples], max_new_tokens, advance)
 

@@ -18,6 +18,7 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
     For a task of the kind 'chat' the conversation goes on, and /new begins another; else every line
     is a conversation of its own, as the model was trained. An empty line or Ctrl-D ends.
     """
+    from residency.core.progress import no_progress
     from residency.core.records import Example, Message, Source
     from residency.core.workspace import Workspace
     from residency.pipeline.talk import open_talk
@@ -32,7 +33,7 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
         asked = (*turns, Message("user", line))
         example = Example((*asked, Message("assistant", "")), Source("chat", 1))
         answers = [
-            (voice.name, voice.answer([example], max_new_tokens or talk.max_new_tokens, _no_progress)[0].text)
+            (voice.name, voice.answer([example], max_new_tokens or talk.max_new_tokens, no_progress)[0].text)
             for voice in talk.voices
         ]
         for speaker, text in answers:
@@ -50,7 +51,3 @@ def _lines() -> Iterator[str]:
         if not line:
             return
         yield line
-
-
-def _no_progress(done: int, note: str) -> None:
-    """An answer is short."""

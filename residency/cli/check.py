@@ -22,7 +22,14 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     fates = count_fates(frozen.fates)
     if as_json:
         checks = [finding.to_json() for finding in frozen.findings]
-        print_json({"rows": len(frozen.fates), "fates": fates, "checks": checks, "ledger": str(folder / "ledger.jsonl")})
+        print_json(
+            {
+                "rows": len(frozen.fates),
+                "fates": fates,
+                "checks": checks,
+                "ledger": str(folder / "ledger.jsonl"),
+            }
+        )
         return
     click.echo(f"{len(frozen.fates):,} rows: " + ", ".join(f"{n:,} {fate}" for fate, n in fates.items() if n))
     for finding in frozen.findings:

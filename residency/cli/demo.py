@@ -23,7 +23,9 @@ def command(as_json: bool) -> int:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise unwritable(folder.absolute(), error) from error
-        click.echo(f"Copied the demo to {folder}/: open residency.toml, tickets.jsonl, instructions.md.", err=True)
+        click.echo(
+            f"Copied the demo to {folder}/: open residency.toml, tickets.jsonl, instructions.md.", err=True
+        )
     return conclude(folder / "residency.toml", (), as_json, gate=False)
 
 

@@ -19,7 +19,9 @@ def on_recipe(command: Command) -> Command:
     """RECIPE, --set and --json."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-        click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a key."),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a key."
+        ),
         click.argument("recipe", type=click.Path(path_type=Path)),
     ):
         command = option(command)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int, str], None]
-"""Called with how many units were done and a short note on them."""
+"""Called with how many units were done and a short note on them, which may be empty."""
 
 
 class Reporter(Protocol):
@@ -21,13 +21,12 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """One line for the user."""
 
-    def track(self, title: str, total: int, unit: str) -> _Tracking:
+    def track(self, title: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A context manager that gives an `Advance` for `total` units of work."""
 
 
-class _Tracking(Protocol):
-    def __enter__(self) -> Advance: ...
-    def __exit__(self, *error: object) -> bool | None: ...
+def no_progress(done: int, note: str) -> None:
+    """An `Advance` that tells nobody."""
 
 
 class Silent:
@@ -39,7 +38,7 @@ class Silent:
     @contextmanager
     def track(self, title: str, total: int, unit: str) -> Iterator[Advance]:
         """Nothing."""
-        yield lambda done, note="": None
+        yield no_progress
 
 
 class PlainLines:
@@ -58,7 +57,7 @@ class PlainLines:
         begun = told = time.monotonic()
         finished = 0
 
-        def advance(done: int, note: str = "") -> None:
+        def advance(done: int, note: str) -> None:
             nonlocal finished, told
             finished += done
             now = time.monotonic()
@@ -102,7 +101,7 @@ class Bars:
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=total, rate="", note="")
 
-            def advance(done: int, note: str = "") -> None:
+            def advance(done: int, note: str) -> None:
                 nonlocal finished
                 finished += done
                 rate = finished / max(time.monotonic() - begun, 1e-9)

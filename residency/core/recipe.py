@@ -105,7 +105,7 @@ class Train(Section):
     """What training minimises: `sft` is the cross-entropy of the assistant's tokens."""
     rank: int = Field(16, ge=1, le=512)
     """Rank of the LoRA matrices."""
-    alpha: float = Field(32, gt=0, le=4096)
+    alpha: int = Field(32, ge=1, le=4096)
     """LoRA's scale: the update is multiplied by alpha / rank."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Peak learning rate of AdamW."""

@@ -52,7 +52,9 @@ def path_keys(model: type[BaseModel] = Recipe, prefix: tuple[str, ...] = ()) -> 
         key = (*prefix, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from path_keys(field.annotation, key)
-        elif Path in (field.annotation, *get_args(field.annotation)) or PathField in get_args(field.annotation):
+        elif Path in (field.annotation, *get_args(field.annotation)) or PathField in get_args(
+            field.annotation
+        ):
             yield key
 
 
@@ -73,7 +75,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         fix = f"Name the file in it: {file / 'residency.toml'}"
         raise ResidencyError("This is a folder, not a recipe.", str(file), fix) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        fix = "Mend that place; strings need quotes, e.g. scorer = \"exact\"."
+        fix = 'Mend that place; strings need quotes, e.g. scorer = "exact".'
         raise ResidencyError(f"The recipe is not valid TOML: {error}.", str(file), fix) from None
 
 
@@ -88,13 +90,17 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     names = tuple(key.strip().split("."))
     if not equals or len(names) != 2 or not all(names):
-        raise ResidencyError("An override must read section.key=value.", f"--set {override}", "E.g. --set train.rank=8")
+        raise ResidencyError(
+            "An override must read section.key=value.", f"--set {override}", "E.g. --set train.rank=8"
+        )
     value = _parse_value(text)
     if names in set(path_keys()):
         value = str(Path(text).expanduser().absolute())
     table = tables.setdefault(names[0], {})
     if not isinstance(table, dict):
-        raise ResidencyError(f"[{names[0]}] is not a section.", f"--set {override}", "E.g. --set train.rank=8")
+        raise ResidencyError(
+            f"[{names[0]}] is not a section.", f"--set {override}", "E.g. --set train.rank=8"
+        )
     table[names[1]] = value
 
 
@@ -117,7 +123,9 @@ def _explain(file: Path, error: ErrorDetails) -> ResidencyError:
     if error["type"] == "missing":
         return ResidencyError(f"The key {key} is missing.", f"{file}: {key}", _describe(error["loc"]))
     message = error["msg"][0].lower() + error["msg"][1:]
-    return ResidencyError(f"{key} = {given} is not allowed: {message}.", f"{file}: {key}", _describe(error["loc"]))
+    return ResidencyError(
+        f"{key} = {given} is not allowed: {message}.", f"{file}: {key}", _describe(error["loc"])
+    )
 
 
 def _known_keys(loc: Sequence[int | str]) -> list[str]:
@@ -132,9 +140,7 @@ def _describe(loc: Sequence[int | str]) -> str:
     model: Any = Recipe
     for name in loc[:-1]:
         model = model.model_fields[name].annotation
-    field = model.model_fields.get(loc[-1]) if isinstance(model, type) else None
-    if field is None:
-        return "See `residency schema recipe`."
+    field = model.model_fields[loc[-1]]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return f"Write a section [{loc[-1]}]. {field.annotation.__doc__}"
     default = "" if field.is_required() else f" Default: {json.dumps(field.default, default=str)}."

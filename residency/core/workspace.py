@@ -154,9 +154,12 @@ class Workspace:
             ResidencyError: no such run, or several; a name is never taken as a path.
         """
         names = self.run_names()
-        found = names[:1] if name == "latest" else [n for n in names if n == name] or [
-            n for n in names if _RUN_NAME.match(name) and n.startswith(name)
-        ]
+        found = (
+            names[:1]
+            if name == "latest"
+            else [n for n in names if n == name]
+            or [n for n in names if _RUN_NAME.match(name) and n.startswith(name)]
+        )
         if len(found) == 1:
             return self.runs / found[0]
         what = f"Several runs begin with '{name}'." if found else f"There is no run '{name}'."

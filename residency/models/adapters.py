@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
+from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation
 from residency.core.workspace import read_json, write_json
-from residency.models.language_model import Advance, LocalModel
+from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase
 from residency.models.lora_linear import with_fused_linear
 
@@ -32,27 +33,34 @@ class Trainable(NamedTuple):
         return self.trainable / self.total
 
 
-def attach_lora(model: PreTrainedModel, rank: int, alpha: float, seed: int) -> PeftModel:
+def attach_lora(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> PreTrainedModel:
     """Add float32 LoRA matrices of `rank` to every linear layer but the head.
 
     The update is (alpha / rank) B A (Hu et al. 2021, arXiv:2106.09685, section 4.1); B is 0 at first,
-    so that the model answers as before. Dropout is 0: packed sequences share their trunk.
+    so that the model answers as before. Dropout is 0: packed sequences share their trunk. What is
+    returned is a `PeftModel`, which passes on the interface of the model it wraps.
     """
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return get_peft_model(model, with_fused_linear(config))
+        return cast(PreTrainedModel, get_peft_model(model, with_fused_linear(config)))
 
 
 def count_trainable(model: torch.nn.Module) -> Trainable:
     """Weights that get gradients, and all weights; tied ones count once."""
     parameters = list(model.parameters())
-    return Trainable(sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters))
+    return Trainable(
+        sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+    )
 
 
-def save_adapter(model: PeftModel, folder: Path, base: LoadedBase, system: str) -> None:
+def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system: str) -> None:
     """Write a PEFT folder, and beside it what the adapter was trained with."""
     model.save_pretrained(str(folder))
     card = {
@@ -70,7 +78,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def load_adapter(base: LoadedBase, folder: Path) -> PeftModel:
+def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
     """Put the adapter in `folder` onto the base.
 
     Raises:
@@ -90,7 +98,7 @@ def load_adapter(base: LoadedBase, folder: Path) -> PeftModel:
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)
-    return model
+    return cast(PreTrainedModel, model)
 
 
 class AdapterOff:
@@ -98,10 +106,11 @@ class AdapterOff:
 
     def __init__(self, tuned: LocalModel) -> None:
         self.tuned = tuned
+        self.adapted = cast(PeftModel, tuned.model)
 
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
     ) -> list[Completion]:
         """Answer as the base."""
-        with self.tuned.model.disable_adapter():
+        with self.adapted.disable_adapter():
             return self.tuned.complete(conversations, max_new_tokens, advance)

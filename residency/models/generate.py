@@ -1,16 +1,22 @@
-"""Greedy answers in batches; the prefix that all prompts share is computed once."""
+"""Greedy answers in batches; the prefix that all prompts share is computed and held once."""
 
 from __future__ import annotations
 
-import copy
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+
+from residency.core.progress import Advance, no_progress
+from residency.models.attention import Trunk, attend, require_plain
+
+NAME = "residency_prefix"
 
 
 @dataclass
@@ -22,6 +28,61 @@ class Generated:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Sight:
+    """What the queries of one call see: B rows, L queries a row, A own keys a row.
+
+    Attributes:
+        prefix: A trunk a layer, or none where nothing is shared.
+        query_BL: The queries' positions.
+        key_BA: The own keys' positions. Pads, as queries and keys, have one behind all others:
+            no token sees them, and they see all, so that no softmax is over nothing.
+    """
+
+    prefix: tuple[Trunk, ...]
+    query_BL: Tensor
+    key_BA: Tensor
+
+
+_PAD = 1 << 30
+
+
+def _prefix_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    sight: _Sight,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The registry's form of `attend`: queries see the prefix and the row's own keys up to themselves."""
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    require_plain(module, dropout, kwargs)
+    mask_BLA = sight.key_BA[:, None, :] <= sight.query_BL[:, :, None]
+    if sliding_window is not None:
+        mask_BLA &= sight.key_BA[:, None, :] > sight.query_BL[:, :, None] - sliding_window
+    trunk = sight.prefix[module.layer_idx] if sight.prefix else None  # type: ignore[index]
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    return attend(q, k, v, scale=scale, mask=mask_BLA, trunk=trunk), None
+
+
+@contextmanager
+def _prefix_attention_in(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` attend with a shared prefix; its own attention is put back afterwards."""
+    AttentionInterface.register(NAME, _prefix_attention)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
@@ -30,40 +91,58 @@ def generate(
     max_new_tokens: int,
     stop_ids: Collection[int],
     batch_size: int,
-    advance: Callable[[int, str], None] = lambda done, note: None,
+    advance: Advance = no_progress,
 ) -> list[Generated]:
     """The most likely continuation of each prompt, token by token, until a stop token.
 
     Prompts of like length are answered together, padded on the left of what they do not share.
     `seconds` is a batch's time divided by its rows; the shared prefix is charged to all alike.
     """
-    begun = time.perf_counter()
-    prefix = _shared_prefix(prompts)
-    cache = DynamicCache(config=model.config)
-    if prefix:
-        ids = torch.tensor([prompts[0][:prefix]], device=model.device)
-        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    prefix_seconds = (time.perf_counter() - begun) / max(len(prompts), 1)
     results = [Generated() for _ in prompts]
+    if not prompts:
+        return results
+    begun = time.perf_counter()
+    shared = _shared_prefix(prompts) if _sees_all(model, prompts, max_new_tokens) else 0
+    prefix = _compute_prefix(model, prompts[0][:shared]) if shared else ()
+    prefix_seconds = (time.perf_counter() - begun) / len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        begun = time.perf_counter()
-        batch = _Batch(model, cache, prefix, [prompts[i] for i in chosen], [results[i] for i in chosen])
-        batch.run(max_new_tokens, frozenset(stop_ids))
-        share = (time.perf_counter() - begun) / len(chosen)
-        for i in chosen:
-            results[i].seconds = share + prefix_seconds
-        advance(len(chosen), "")
+    with _prefix_attention_in(model):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            begun = time.perf_counter()
+            own = [prompts[i][shared:] for i in chosen]
+            _Batch(model, prefix, shared, own, [results[i] for i in chosen]).run(
+                max_new_tokens, frozenset(stop_ids)
+            )
+            share = (time.perf_counter() - begun) / len(chosen)
+            for i in chosen:
+                results[i].seconds = share + prefix_seconds
+            advance(len(chosen), "")
     return results
+
+
+def _compute_prefix(model: PreTrainedModel, ids: Sequence[int]) -> tuple[Trunk, ...]:
+    """Keys and values of the shared tokens, layer by layer."""
+    cache = DynamicCache()
+    model(
+        input_ids=torch.tensor([ids], device=model.device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return tuple(Trunk(keys[0].transpose(0, 1), values[0].transpose(0, 1)) for keys, values, *_ in cache)
 
 
 def _shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Length of the common prefix; each prompt keeps at least one token of its own."""
-    if len(prompts) < 2:
-        return 0
     common: Sequence[int] = os.path.commonprefix([list(p) for p in prompts])
-    return min(len(common), min(len(p) for p in prompts) - 1)
+    return min(len(common), min(len(p) for p in prompts) - 1) if len(prompts) > 1 else 0
+
+
+def _sees_all(model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> bool:
+    """Whether every token sees the whole prefix: not where a sliding window is shorter than a row."""
+    window = getattr(model.config.get_text_config(), "sliding_window", None)
+    return window is None or max(len(p) for p in prompts) + max_new_tokens <= window
 
 
 class _Batch:
@@ -72,22 +151,20 @@ class _Batch:
     def __init__(
         self,
         model: PreTrainedModel,
-        prefix_cache: DynamicCache,
-        prefix: int,
-        prompts: Sequence[Sequence[int]],
+        prefix: tuple[Trunk, ...],
+        shared: int,
+        own: Sequence[Sequence[int]],
         results: Sequence[Generated],
     ) -> None:
-        rows, longest = len(prompts), max(len(p) for p in prompts) - prefix
-        self.model = model
-        self.live = list(results)
-        self.cache = copy.deepcopy(prefix_cache)
-        self.cache.batch_repeat_interleave(rows)
-        pads = [longest - (len(p) - prefix) for p in prompts]
-        padded = [[0] * pad + list(p[prefix:]) for pad, p in zip(pads, prompts, strict=True)]
-        self.ids = torch.tensor(padded, device=model.device)
-        own = torch.arange(longest, device=model.device) >= torch.tensor(pads, device=model.device)[:, None]
-        self.mask = torch.cat((own.new_ones(rows, prefix), own), dim=1).long()
-        self.positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)[:, prefix:]
+        longest = max(len(ids) for ids in own)
+        pads_B = torch.tensor([longest - len(ids) for ids in own], device=model.device)
+        self.model, self.prefix, self.live = model, prefix, list(results)
+        self.cache = DynamicCache()
+        padded = [[0] * (longest - len(ids)) + list(ids) for ids in own]
+        self.ids_BL = torch.tensor(padded, device=model.device)
+        place_BL = torch.arange(longest, device=model.device) - pads_B[:, None]
+        self.query_BL = torch.where(place_BL >= 0, shared + place_BL, _PAD)
+        self.key_BA = self.query_BL
 
     def run(self, max_new_tokens: int, stop_ids: frozenset[int]) -> None:
         """Fill the results."""
@@ -100,19 +177,19 @@ class _Batch:
                     result.ids.append(token)
             if all(r.stopped for r in self.live):
                 return
-            self.ids = token_B[:, None]
-            self.mask = torch.cat((self.mask, self.mask.new_ones(len(self.live), 1)), dim=1)
-            self.positions = self.positions[:, -1:] + 1
+            self.ids_BL = token_B[:, None]
+            self.query_BL = self.query_BL[:, -1:] + 1
+            self.key_BA = torch.cat((self.key_BA, self.query_BL), dim=1)
             self._drop_finished()
 
     def _step(self) -> Tensor:
         output = self.model(
-            input_ids=self.ids,
-            attention_mask=self.mask,
-            position_ids=self.positions,
+            input_ids=self.ids_BL,
+            position_ids=self.query_BL.where(self.query_BL < _PAD, 0),
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            sight=_Sight(self.prefix, self.query_BL, self.key_BA),
         )
         token_B: Tensor = output.logits[:, -1].argmax(dim=-1)
         return token_B
@@ -121,7 +198,7 @@ class _Batch:
         keep = [i for i, r in enumerate(self.live) if not r.stopped]
         if len(keep) > len(self.live) / 2:
             return
-        index = torch.tensor(keep, device=self.ids.device)
+        index = torch.tensor(keep, device=self.ids_BL.device)
         self.cache.batch_select_indices(index)
-        self.ids, self.mask, self.positions = self.ids[index], self.mask[index], self.positions[index]
+        self.ids_BL, self.query_BL, self.key_BA = self.ids_BL[index], self.query_BL[index], self.key_BA[index]
         self.live = [self.live[i] for i in keep]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from transformers import PreTrainedModel
 
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
+from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation
 from residency.models.generate import generate
-
-Advance = Callable[[int, str], None]
 
 
 class LanguageModel(Protocol):

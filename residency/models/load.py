@@ -61,5 +61,5 @@ def load_base(base: Base, dtype: torch.dtype) -> LoadedBase:
         reason = str(error).splitlines()[0]
         fix = "Name a causal language model that transformers knows, with safetensors weights."
         raise ResidencyError(f"The base does not load: {reason}", f"base.model: {folder}", fix) from error
-    model.to(best_device()).eval().requires_grad_(False)
+    torch.nn.Module.to(model, best_device()).eval().requires_grad_(False)
     return LoadedBase(model, Renderer(load_tokenizer(folder)), folder, base_fingerprint(folder))

@@ -20,7 +20,13 @@ class _LoraProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scaling: float
+        ctx: Any,
+        x_TI: Tensor,
+        weight_OI: Tensor,
+        bias_O: Tensor | None,
+        a_RI: Tensor,
+        b_OR: Tensor,
+        scaling: float,
     ) -> Tensor:
         a, b = a_RI.to(x_TI.dtype), (b_OR * scaling).to(x_TI.dtype)
         h_TR = x_TI @ a.T
@@ -40,18 +46,22 @@ class _LoraProduct(torch.autograd.Function):
         return dx_TI, None, None, da_RI, db_OR, None
 
 
-class LoraLinear(Linear):  # type: ignore[misc]
+class LoraLinear(Linear):
     """PEFT's LoRA layer with the products above where one plain, unmerged adapter is active."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """[..., in] -> [..., out]; every other case takes PEFT's path."""
-        name = self.active_adapters[0] if len(self.active_adapters) == 1 else None
-        plain = name in self.lora_A and name not in self.lora_variant and not (self.disable_adapters or self.merged)
+        name = str(self.active_adapters[0]) if len(self.active_adapters) == 1 else ""
+        plain = (
+            name in self.lora_A
+            and name not in self.lora_variant
+            and not (self.disable_adapters or self.merged)
+        )
         if not plain or args or kwargs:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
         base = self.get_base_layer()
-        y: Tensor = _LoraProduct.apply(
+        y: Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
             x.flatten(0, -2),
             base.weight,
             base.bias,
@@ -66,5 +76,3 @@ def with_fused_linear(config: LoraConfig) -> LoraConfig:
     """Let PEFT dispatch plain linear layers to `LoraLinear`; the config file stays as it is."""
     config._register_custom_module({torch.nn.Linear: LoraLinear})
     return config
-
-

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation
-from residency.models.language_model import Advance
 
 
 class ScriptedModel:

@@ -24,17 +24,24 @@ def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
 
     A report that is there already for the same stages keeps its date.
     """
-    scored_rows = [row for name in ("baselines", "compare") for row in read_jsonl(stages[name] / "scored.jsonl")]
+    scored_rows = [
+        row for name in ("baselines", "compare") for row in read_jsonl(stages[name] / "scored.jsonl")
+    ]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
     settings = workflow.recipe.verdict
-    training = TrainingPart(**read_json(stages["train"] / "training.json"), adapter=str(stages["train"] / "adapter"))
+    training = TrainingPart(
+        **read_json(stages["train"] / "training.json"), adapter=str(stages["train"] / "adapter")
+    )
     data = _data(workflow, frozen)
     report = Report(
+        schema_="residency.report/1",
         run=workflow.name,
         created=_created(workflow.folder / "report.json"),
         recipe=workflow.recipe.to_json(),
-        base=BasePart(model=workflow.recipe.base.model, dtype=workflow.dtype, fingerprint=workflow.inputs.base),
+        base=BasePart(
+            model=workflow.recipe.base.model, dtype=workflow.dtype, fingerprint=workflow.inputs.base
+        ),
         data=data,
         candidates=summarise(rows, settings.confidence),
         comparisons=compare(rows, settings.confidence),

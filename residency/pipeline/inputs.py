@@ -52,7 +52,9 @@ class Inputs:
         try:
             return file.read_text(encoding="utf-8").strip()
         except UnicodeDecodeError:
-            raise ResidencyError("The instructions are not UTF-8 text.", str(file), "Save them as UTF-8.") from None
+            raise ResidencyError(
+                "The instructions are not UTF-8 text.", str(file), "Save them as UTF-8."
+            ) from None
 
     @cached_property
     def base(self) -> str:
@@ -63,7 +65,13 @@ class Inputs:
         """Files, how they are read, and what renders them."""
         settings = self.recipe.data.model_dump(mode="json", exclude={"train", "validation", "test"})
         system = self.recipe.task.system
-        return {"version": __version__, "files": self.hashes, "data": settings, "system": system, "base": self.base}
+        return {
+            "version": __version__,
+            "files": self.hashes,
+            "data": settings,
+            "system": system,
+            "base": self.base,
+        }
 
     def freeze(self) -> dict[str, Any]:
         """The check and the split."""

@@ -47,7 +47,11 @@ class Workflow:
 
         if self.recipe.base.dtype != "auto":
             return self.recipe.base.dtype
-        machine = {"node": platform.node(), "machine": platform.machine(), "python": platform.python_version()}
+        machine = {
+            "node": platform.node(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        }
         folder, _ = self.workspace.stage("machine", machine, measure)
         speed = read_json(folder / "speed.json")
         figures = f"bfloat16 {speed['bfloat16']:.0f}, float32 {speed['float32']:.0f} GFLOP/s measured"
@@ -90,7 +94,10 @@ class Workflow:
 
         frozen, dtype = self.frozen, self.dtype
         return self._stage(
-            "train", self.inputs.train(dtype), lambda f: tune(self.recipe, dtype, frozen, f, self.report), resumable=True
+            "train",
+            self.inputs.train(dtype),
+            lambda f: tune(self.recipe, dtype, frozen, f, self.report),
+            resumable=True,
         )
 
     @cached_property
@@ -173,4 +180,3 @@ class Workflow:
         took = "finished before, not repeated" if before else duration(time.perf_counter() - begun)
         self.report.say(f"  {took}")
         return folder
-

@@ -37,7 +37,11 @@ def load_trainable(model: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def write_checkpoint(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
 ) -> Path:
     """Write `step-…` below `folder`: weights, optimiser moments, random state and `state` (JSON).
 
@@ -49,7 +53,9 @@ def write_checkpoint(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in trainable_state(model).items()}, partial / "weights.safetensors")
+        save_file(
+            {k: v.contiguous() for k, v in trainable_state(model).items()}, partial / "weights.safetensors"
+        )
         save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
         save_file({"cpu": torch.get_rng_state()}, partial / "random.safetensors")
         write_json(partial / "state.json", {"step": step, **state})
@@ -113,7 +119,9 @@ def _whole(checkpoint: Path) -> bool:
     if not manifest.is_file():
         return False
     hashes: dict[str, str] = read_json(manifest)
-    return all((checkpoint / name).is_file() and _sha256(checkpoint / name) == h for name, h in hashes.items())
+    return all(
+        (checkpoint / name).is_file() and _sha256(checkpoint / name) == h for name, h in hashes.items()
+    )
 
 
 def _sha256(file: Path) -> str:

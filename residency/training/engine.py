@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
+from residency.training.logprobs import chosen_logprobs
 from residency.training.objectives import Batch
 from residency.training.packing import Packed, pack
-
-
-def autocast(model: PreTrainedModel) -> AbstractContextManager[object]:
-    """Mixed precision where the base is bfloat16: adapters stay float32, products run in bfloat16."""
-    if model.dtype == torch.bfloat16:
-        return torch.autocast(model.device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 def supervised_logprobs(model: PreTrainedModel, packed: Packed) -> Tensor:
@@ -26,17 +18,14 @@ def supervised_logprobs(model: PreTrainedModel, packed: Packed) -> Tensor:
 
     The model must use the packed attention (see `use_packed_attention`).
     """
-    with autocast(model):
-        output = model(
-            input_ids=packed.ids_T[None],
-            position_ids=packed.position_T[None],
-            logits_to_keep=packed.predict_P,
-            packed_layout=packed.layout,
-            use_cache=False,
-        )
-    logits_PV: Tensor = output.logits[0].float()
-    chosen_N = logits_PV[packed.state_N, packed.target_N]
-    return chosen_N - logits_PV.logsumexp(dim=-1)[packed.state_N]
+    output = model(
+        input_ids=packed.ids_T[None],
+        position_ids=packed.position_T[None],
+        logits_to_keep=packed.predict_P,
+        packed_layout=packed.layout,
+        use_cache=False,
+    )
+    return chosen_logprobs(output.logits[0], packed.state_N, packed.target_N)
 
 
 def compute(model: PreTrainedModel, sequences: Sequence[Rendered], supervised_in_step: int) -> Batch:

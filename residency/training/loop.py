@@ -157,7 +157,7 @@ class Trainer:
         total = 0.0
         for part in micro_batches(rows, self.config.micro_tokens):
             loss = self.objective(compute(self.model, part, supervised)).loss
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item()
             self.progress.tokens += sum(len(s.ids) for s in part)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]

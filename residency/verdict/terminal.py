@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.box import ROUNDED, SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -10,7 +12,7 @@ from rich.text import Text
 
 from residency.verdict.decide import TUNED
 from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
-from residency.verdict.report_schema import Report
+from residency.verdict.report_schema import CandidateSummary, Report
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 

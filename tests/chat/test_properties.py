@@ -39,9 +39,7 @@ def test_prompt_and_answer_are_the_whole(
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS.filter(lambda t: not t[:1].isspace())), min_size=1, max_size=4))
 def test_every_turn_of_the_assistant_is_supervised_and_nothing_else(packaged, renderer, answers, pairs):
     conversation = tuple(
-        Message(role, text)
-        for pair in pairs
-        for role, text in zip(("user", "assistant"), pair, strict=True)
+        Message(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)
     )
     rendered = renderer.render(conversation)
     found = answers(rendered)

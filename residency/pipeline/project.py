@@ -1,0 +1,166 @@
+"""A new project folder: the examples, a commented recipe, instructions to edit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Recipe, Section
+from residency.core.records import Example, Source
+from residency.core.workspace import unwritable, write_text
+from residency.data.read import read_rows
+from residency.data.shapes import RowError, to_example
+
+Kind = Literal["extract", "classify", "write", "chat"]
+
+_LOOK = 500
+"""Rows read to tell what sort of task it is."""
+
+_SYSTEM = {
+    "extract": "Extract the fields.",
+    "classify": "Name the label.",
+    "write": "Write the answer in our style.",
+    "chat": "You answer for us.",
+}
+_INSTRUCTIONS = """Say here, as to a new colleague, how the task is done. The prompted baselines see this;
+the tuned model does not: it learns from the examples.
+
+What the input is, and what the answer must look like:
+
+What decides each case, with the rules for the hard ones:
+
+{labels}"""
+
+
+def start_project(
+    folder: Path, source: Path, kind: Kind | None, columns: tuple[str | None, str | None]
+) -> str:
+    """Make `folder` from the examples in `source`; returns what was made, for the user.
+
+    Raises:
+        ResidencyError: the folder is there already, or no row of the file can be used.
+    """
+    if folder.exists():
+        raise ResidencyError("This folder is there already.", str(folder), "Name a new one, or remove it.")
+    examples = _first_examples(source, columns)
+    kind = kind or guess_kind(examples)
+    scorer = choose_scorer(kind, examples)
+    chosen: dict[str, dict[str, Any]] = {
+        "data": {"train": source.name, "input": columns[0], "output": columns[1]},
+        "task": {
+            "name": _task_name(folder),
+            "kind": kind,
+            "system": _SYSTEM[kind],
+            "instructions": "instructions.md",
+            "scorer": scorer,
+            "max_new_tokens": _room(examples),
+        },
+    }
+    try:
+        folder.mkdir(parents=True)
+        shutil.copyfile(source, folder / source.name)
+        write_text(folder / "residency.toml", recipe_text(chosen))
+        write_text(folder / "instructions.md", _INSTRUCTIONS.format(labels=_label_list(kind, examples)))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise unwritable(folder, error) from error
+    return f"{kind}, scored by '{scorer}'"
+
+
+def guess_kind(examples: Sequence[Example]) -> Kind:
+    """`extract` where answers have fields, `classify` where few short ones repeat, else `write`."""
+    answers = [e.answer for e in examples]
+    if any(len(e.messages) > 3 for e in examples):
+        return "chat"
+    if all(_is_json_object(a) or _has_fields(a) for a in answers):
+        return "extract"
+    if len(set(answers)) <= max(2, len(answers) // 4) and all(len(a) < 80 for a in answers):
+        return "classify"
+    return "write"
+
+
+def choose_scorer(kind: Kind, examples: Sequence[Example]) -> str:
+    """The scorer that fits the answers' form."""
+    if kind == "classify":
+        return "label"
+    if kind == "extract" and all(_is_json_object(e.answer) for e in examples):
+        return "json"
+    if kind == "extract" and all(_has_fields(e.answer) for e in examples):
+        return "fields"
+    return "exact"
+
+
+def recipe_text(chosen: Mapping[str, Mapping[str, Any]]) -> str:
+    """A recipe with every key and its meaning; keys not chosen stand as comments with their defaults."""
+    lines = ["# The recipe of this project. Lines that begin with '#' show the defaults."]
+    for name, field in Recipe.model_fields.items():
+        section: type[Section] = field.annotation  # type: ignore[assignment]
+        lines += ["", f"[{name}]  # {section.__doc__}"]
+        for key, option in section.model_fields.items():
+            value = chosen.get(name, {}).get(key)
+            lines.append(f"# {option.description}")
+            if value is not None:
+                lines.append(f"{key} = {_toml(value)}")
+            else:
+                default = "..." if option.is_required() or option.default is None else _toml(option.default)
+                lines.append(f"# {key} = {default}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _first_examples(source: Path, columns: tuple[str | None, str | None]) -> list[Example]:
+    examples: list[Example] = []
+    refused: list[tuple[Source, RowError]] = []
+    for row in itertools.islice(read_rows(source), _LOOK):
+        try:
+            examples.append(to_example(row, *columns))
+        except RowError as error:
+            refused.append((row.source, error))
+    if examples:
+        return examples
+    if not refused:
+        raise ResidencyError("The file has no rows.", str(source), "Name a file with examples.")
+    place, first = refused[0]
+    fix = first.fix.replace("--set data.input=... --set data.output=...", "--input ... --output ...")
+    raise ResidencyError(f"No row can be used; the first: {first.reason}.", str(place), fix)
+
+
+def _task_name(folder: Path) -> str:
+    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name.lower()).strip(
+        "-"
+    )
+    return name[:60] or "task"
+
+
+def _room(examples: Sequence[Example]) -> int:
+    """Enough new tokens for the longest answer seen: a token is at least a byte."""
+    longest = max(len(e.answer.encode()) for e in examples)
+    return max(16, min(4096, 8 * (longest // 8 + 2)))
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+
+
+def _has_fields(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    keys = [line.partition(":")[0].strip().casefold() for line in lines if ":" in line]
+    return bool(lines) and len(keys) == len(lines) == len(set(keys)) and all(len(k) < 40 for k in keys)
+
+
+def _label_list(kind: Kind, examples: Sequence[Example]) -> str:
+    if kind != "classify":
+        return ""
+    labels = sorted({e.answer for e in examples})[:200]
+    return "The labels, each in its own words:\n" + "".join(f"- {label}: \n" for label in labels)
