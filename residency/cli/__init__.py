@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 
 import click
 
@@ -62,6 +63,7 @@ def main() -> None:
     """
     from residency.core.errors import ResidencyError
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\.")
     try:
         code = residency.main(standalone_mode=False)
     except ResidencyError as error:

@@ -18,12 +18,12 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
     For a task of the kind 'chat' the conversation goes on, and /new begins another; else every line
     is a conversation of its own, as the model was trained. An empty line or Ctrl-D ends.
     """
-    from residency.core.progress import no_progress
+    from residency.core.progress import choose_reporter, no_progress
     from residency.core.records import Example, Message, Source
     from residency.core.workspace import Workspace
     from residency.pipeline.talk import open_talk
 
-    talk = open_talk(Workspace.find(), name, compare)
+    talk = open_talk(Workspace.find(), name, compare, choose_reporter())
     click.echo(f"{talk.title}. An empty line ends.", err=True)
     turns: tuple[Message, ...] = ()
     for line in _lines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ def command(
     from residency.pipeline.project import start_project
 
     made = start_project(folder, source, kind, (input_column, output_column))
+    recipe = folder / "residency.toml"
+    quoted = shlex.quote(str(recipe))
     click.echo(f"{folder}/ is made: {made}.")
     click.echo(f"1. Write down how the task is done: {folder / 'instructions.md'}")
-    click.echo(f"2. Look over the recipe:            {folder / 'residency.toml'}")
-    click.echo(f"3. Examine the examples:            residency check {folder / 'residency.toml'}")
-    click.echo(f"4. Do it all:                       residency run {folder / 'residency.toml'}")
+    click.echo(f"2. Look over the recipe:            {recipe}")
+    click.echo(f"3. Examine the examples:            residency check {quoted}")
+    click.echo(f"4. Do it all:                       residency run {quoted}")

@@ -72,6 +72,5 @@ def print_report(content: Any, folder: Path) -> None:
 
     report = Report.model_validate(content)
     render_terminal(report, Console())
-    click.echo(f"Report:  {folder / 'report.html'}")
-    click.echo(f"Adapter: {report.training.adapter}")
-    click.echo(f"Talk to it: residency chat {report.run}")
+    click.echo(f"Report   {folder / 'report.html'}")
+    click.echo(f"Chat     residency chat {report.run}")

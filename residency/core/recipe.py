@@ -74,7 +74,7 @@ class Task(Section):
     name: Name = "task"
     """Short name; runs are named after it."""
     kind: Literal["extract", "classify", "write", "chat"] = "extract"
-    """What sort of task it is; the advice is worded by it."""
+    """What sort of task it is; in a `chat` the conversation goes on when you talk to the model."""
     system: str = ""
     """System prompt of the tuned model. Rows with a system turn of their own keep theirs."""
     instructions: PathField | None = None
@@ -137,9 +137,9 @@ class Verdict(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Confidence of every interval."""
     margin: float = Field(0.0, ge=0, lt=1)
-    """The tuned model must beat the best baseline by more than this mean score (0 to 1)."""
+    """The tuned model must get more rows right than the best baseline, by more than this share."""
     minimum: float = Field(0.0, ge=0, le=1)
-    """The tuned model's mean score must reach this."""
+    """The share of rows that the tuned model gets right must reach this."""
     train_sample: int = Field(100, ge=10, le=100_000)
     """Training rows scored to measure the gap between training and held-out rows."""
 

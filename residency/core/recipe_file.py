@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from residency.core.errors import ResidencyError, SeveralErrors
-from residency.core.recipe import PathField, Recipe
+from residency.core.recipe import PathField, Recipe, Section
 
 
 def load_recipe(file: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -26,24 +27,34 @@ def load_recipe(file: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     tables = _read_toml(file)
     _make_absolute(tables, file.resolve().parent)
+    mistakes: list[ResidencyError] = []
     for override in overrides:
-        _apply(tables, override)
+        try:
+            _apply(tables, override)
+        except ResidencyError as error:
+            mistakes.append(error)
+    recipe = None
     try:
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
-        raise SeveralErrors([_explain(file, e) for e in error.errors()]) from None
-    missing = [
-        ResidencyError(
-            f"There is no file {path}.",
-            f"{file}: {'.'.join(key)}",
-            "Correct the path, or put the file there.",
-        )
-        for key in path_keys()
-        if (path := _value(recipe, key)) is not None and not path.is_file()
-    ]
-    if missing:
-        raise SeveralErrors(missing)
+        mistakes += [_explain(_Places(file, overrides), e) for e in error.errors()]
+    mistakes += _missing_files(_Places(file, overrides), tables)
+    if recipe is None or mistakes:
+        raise SeveralErrors(mistakes)
     return recipe
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a key was given: in the file, or by an override."""
+
+    file: Path
+    overrides: Sequence[str]
+
+    def of(self, key: str) -> str:
+        """The place as the user knows it."""
+        given = [o for o in self.overrides if o.partition("=")[0].strip() == key]
+        return f"--set {given[-1]}" if given else f"{self.file}: {key}"
 
 
 def path_keys(model: type[BaseModel] = Recipe, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -58,16 +69,23 @@ def path_keys(model: type[BaseModel] = Recipe, prefix: tuple[str, ...] = ()) -> 
             yield key
 
 
-def _value(recipe: Recipe, key: tuple[str, ...]) -> Any:
-    value: Any = recipe
-    for name in key:
-        value = getattr(value, name)
-    return value
+def _missing_files(places: _Places, tables: Mapping[str, Any]) -> list[ResidencyError]:
+    """A mistake for each path that leads to no file; read from the tables, which may be invalid."""
+    mistakes = []
+    for section, key in path_keys():
+        table = tables.get(section)
+        path = table.get(key) if isinstance(table, dict) else None
+        if isinstance(path, str) and not Path(path).is_file():
+            folder = Path(path).is_dir()
+            what = f"{path} is a folder, not a file." if folder else f"There is no file {path}."
+            fix = "Name the file in it." if folder else "Correct the path, or put the file there."
+            mistakes.append(ResidencyError(what, places.of(f"{section}.{key}"), fix))
+    return mistakes
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         fix = "Name the recipe's file, or make one: residency new my-task --from examples.jsonl"
         raise ResidencyError("There is no such recipe.", str(file), fix) from None
@@ -77,6 +95,9 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fix = 'Mend that place; strings need quotes, e.g. scorer = "exact".'
         raise ResidencyError(f"The recipe is not valid TOML: {error}.", str(file), fix) from None
+    except OSError as error:
+        fix = "Correct the path or the file's rights."
+        raise ResidencyError(f"The recipe cannot be read: {error.strerror}.", str(file), fix) from None
 
 
 def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
@@ -84,6 +105,9 @@ def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str):
             table[key] = str(folder / Path(table[key]).expanduser())
+    base = tables.get("base")
+    if isinstance(base, dict):
+        _find_base(base, folder)
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
@@ -94,14 +118,25 @@ def _apply(tables: dict[str, Any], override: str) -> None:
             "An override must read section.key=value.", f"--set {override}", "E.g. --set train.rank=8"
         )
     value = _parse_value(text)
+    if not isinstance(value, str) and _takes_text(names):
+        value = text
     if names in set(path_keys()):
-        value = str(Path(text).expanduser().absolute())
+        value = str(Path(value).expanduser().absolute())
     table = tables.setdefault(names[0], {})
     if not isinstance(table, dict):
         raise ResidencyError(
             f"[{names[0]}] is not a section.", f"--set {override}", "E.g. --set train.rank=8"
         )
     table[names[1]] = value
+    if names == ("base", "model"):
+        _find_base(table, Path.cwd())
+
+
+def _find_base(table: dict[str, Any], folder: Path) -> None:
+    """A base that is a folder is named from `folder`, like any path; else it is a hub's name."""
+    model = table.get("model")
+    if isinstance(model, str) and model and (path := folder / Path(model).expanduser()).is_dir():
+        table["model"] = str(path)
 
 
 def _parse_value(text: str) -> Any:
@@ -112,20 +147,32 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _explain(file: Path, error: ErrorDetails) -> ResidencyError:
+def _takes_text(names: tuple[str, ...]) -> bool:
+    """Whether the key's value is a text or a path, so that 42 is the text '42'."""
+    model: Any = Recipe
+    for name in names[:-1]:
+        field = model.model_fields.get(name)
+        model = field.annotation if field else Section
+    option = model.model_fields.get(names[-1])
+    is_text = option is not None and str in (option.annotation, *get_args(option.annotation))
+    return is_text or names in set(path_keys())
+
+
+def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
     key = ".".join(str(part) for part in error["loc"])
+    place = places.of(key)
     given = json.dumps(error.get("input"), default=str)
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         fix = f"Did you mean {close[0]}?" if close else f"Known keys here: {', '.join(known)}."
-        return ResidencyError(f"There is no key {key}.", f"{file}: {key}", fix)
+        return ResidencyError(f"There is no key {key}.", place, fix)
     if error["type"] == "missing":
-        return ResidencyError(f"The key {key} is missing.", f"{file}: {key}", _describe(error["loc"]))
+        return ResidencyError(f"The key {key} is missing.", place, _describe(error["loc"]))
+    if error["type"] == "model_type":
+        return ResidencyError(f"{key} = {given} is not a section.", place, _describe(error["loc"]))
     message = error["msg"][0].lower() + error["msg"][1:]
-    return ResidencyError(
-        f"{key} = {given} is not allowed: {message}.", f"{file}: {key}", _describe(error["loc"])
-    )
+    return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, _describe(error["loc"]))
 
 
 def _known_keys(loc: Sequence[int | str]) -> list[str]:

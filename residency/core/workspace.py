@@ -10,6 +10,7 @@ A stage is built in a partial folder, synced and renamed, so a folder under its 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from residency.core.errors import ResidencyError
 from residency.core.records import fingerprint
 
 FOLDER = ".residency"
+_DISK = {errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS}
+"""Failures of a disk, which the user can mend; any other in a stage is a bug."""
 _RUN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,80}$")
 
 
@@ -110,13 +113,7 @@ class Workspace:
         key = fingerprint({"stage": name, **inputs})
         final = self.folder / "stages" / f"{name}-{key}"
         partial = self.folder / "stages" / ".partial" / final.name
-        try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            ignore = self.folder / ".gitignore"
-            if not ignore.exists():
-                write_text(ignore, "*\n")
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+        self._prepare(partial)
         with FileLock(partial.with_suffix(".lock")):
             if (final / "stage.json").is_file():
                 return final, True
@@ -129,11 +126,24 @@ class Workspace:
                 sync_folder(partial)
                 partial.replace(final)
             except OSError as error:
+                if error.errno not in _DISK:
+                    raise
                 raise unwritable(partial, error) from error
             finally:
                 if not resumable:
                     shutil.rmtree(partial, ignore_errors=True)
         return final, False
+
+    def _prepare(self, partial: Path) -> None:
+        """Make the folders of a stage under way, and its lock's file."""
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.with_suffix(".lock").touch()
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                write_text(ignore, "*\n")
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
     @property
     def runs(self) -> Path:

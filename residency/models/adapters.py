@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation
-from residency.core.workspace import read_json, write_json
+from residency.core.workspace import read_json, unwritable, write_json
 from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase
 from residency.models.lora_linear import with_fused_linear
@@ -61,8 +63,17 @@ def count_trainable(model: torch.nn.Module) -> Trainable:
 
 
 def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system: str) -> None:
-    """Write a PEFT folder, and beside it what the adapter was trained with."""
-    model.save_pretrained(str(folder))
+    """Write a PEFT folder, and beside it what the adapter was trained with.
+
+    Raises:
+        ResidencyError: the disk is full or not writable; nothing half-written stays.
+    """
+    try:
+        model.save_pretrained(str(folder))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        reason = error if isinstance(error, OSError) else OSError(None, str(error))
+        raise unwritable(folder, reason) from error
     card = {
         "base": base.fingerprint,
         "base_folder": str(base.folder),

@@ -21,8 +21,12 @@ def file_hash(file: Path) -> str:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        what = f"The file cannot be read: {error.strerror}."
-        raise ResidencyError(what, str(file), "Correct the path or the file's rights.") from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> ResidencyError:
+    what = f"The file cannot be read: {error.strerror}."
+    return ResidencyError(what, str(file), "Correct the path or the file's rights.")
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,17 @@ class Inputs:
         if file is None:
             return self.recipe.task.system
         try:
-            return file.read_text(encoding="utf-8").strip()
+            text = file.read_text(encoding="utf-8-sig").strip()
         except UnicodeDecodeError:
             raise ResidencyError(
                 "The instructions are not UTF-8 text.", str(file), "Save them as UTF-8."
             ) from None
+        except OSError as error:
+            raise _unreadable(file, error) from None
+        if not text:
+            fix = "Write down how the task is done, or take the key task.instructions out of the recipe."
+            raise ResidencyError("The instructions are empty.", str(file), fix)
+        return text
 
     @cached_property
     def base(self) -> str:
@@ -107,7 +117,12 @@ class Inputs:
     def run_name(self) -> str:
         """`<task>-<hash>`: the same recipe on the same files is the same run."""
         settings = self.recipe.model_dump(
-            mode="json", exclude={"data": {"train", "validation", "test"}, "task": {"instructions"}}
+            mode="json",
+            exclude={
+                "base": {"model", "revision"},
+                "data": {"train", "validation", "test"},
+                "task": {"instructions"},
+            },
         )
         parts = [__version__, settings, self.hashes, self.instructions, self.base]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

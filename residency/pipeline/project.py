@@ -66,10 +66,15 @@ def start_project(
         shutil.copyfile(source, folder / source.name)
         write_text(folder / "residency.toml", recipe_text(chosen))
         write_text(folder / "instructions.md", _INSTRUCTIONS.format(labels=_label_list(kind, examples)))
-    except OSError as error:
+    except (OSError, ResidencyError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error) if isinstance(error, OSError) else error from None
     return f"{kind}, scored by '{scorer}'"
+
+
+def is_template(instructions: str) -> bool:
+    """Whether nobody has edited the instructions since `start_project` wrote them."""
+    return instructions.startswith(_INSTRUCTIONS.partition("{")[0].strip())
 
 
 def guess_kind(examples: Sequence[Example]) -> Kind:

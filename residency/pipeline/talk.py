@@ -9,12 +9,14 @@ import torch
 
 from residency.candidates.prompted import Prompted
 from residency.core.errors import ResidencyError
+from residency.core.progress import Reporter
 from residency.core.recipe import Base, Recipe
 from residency.core.workspace import Workspace, read_json
 from residency.models.adapters import AdapterOff, load_adapter
 from residency.models.language_model import LocalModel
-from residency.models.load import LoadedBase, load_base
+from residency.models.load import load_base
 from residency.models.precision import best_device, measure_speed
+from residency.pipeline.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Talk:
     """Whether the next line belongs to the same conversation."""
 
 
-def open_talk(workspace: Workspace, name: str, compare: bool) -> Talk:
+def open_talk(workspace: Workspace, name: str, compare: bool, report: Reporter) -> Talk:
     """The run called `name`, or the base of that name.
 
     Raises:
@@ -37,19 +39,22 @@ def open_talk(workspace: Workspace, name: str, compare: bool) -> Talk:
     try:
         run = workspace.run(name)
     except ResidencyError as not_a_run:
+        if not name:
+            raise
         return _open_base(name, not_a_run)
-    return _open_run(workspace, run, compare)
+    return _open_run(workspace, run, compare, report)
 
 
-def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
+def _open_run(workspace: Workspace, run: Path, compare: bool, report: Reporter) -> Talk:
     content = read_json(run / "run.json")
     recipe = Recipe.model_validate(content["recipe"])
     stage = content["stages"].get("train")
-    if stage is None:
+    adapter = workspace.folder / "stages" / str(stage) / "adapter"
+    if not adapter.is_dir():
         fix = "Finish it: run `residency run` with its recipe again."
-        raise ResidencyError("This run has no tuned model yet.", f"{run.name}: {content['status']}", fix)
-    adapter = workspace.folder / "stages" / stage / "adapter"
-    base = _load(recipe.base)
+        what = "This run's tuned model is gone." if stage else "This run has no tuned model yet."
+        raise ResidencyError(what, f"{run.name}: {content['status']}", fix)
+    base = load_base(recipe.base, getattr(torch, Workflow(recipe, workspace, report).dtype))
     tuned = LocalModel(load_adapter(base, adapter), base.renderer, recipe.candidates.batch_size)
     voices = [Prompted("tuned", tuned, system=recipe.task.system)]
     if compare:
@@ -59,7 +64,7 @@ def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
 
 def _open_base(name: str, not_a_run: ResidencyError) -> Talk:
     try:
-        base = _load(Base(model=name))
+        base = load_base(Base(model=name), measure_speed(best_device()).faster)
     except ResidencyError as not_a_base:
         raise ResidencyError(
             f"'{name}' is neither a run of this workspace nor a base.",
@@ -67,8 +72,3 @@ def _open_base(name: str, not_a_run: ResidencyError) -> Talk:
             f"{not_a_run.fix} {not_a_base.fix}",
         ) from None
     return Talk(f"{name}, untuned", (Prompted(name, LocalModel(base.model, base.renderer, 1)),), 256, True)
-
-
-def _load(base: Base) -> LoadedBase:
-    dtype = measure_speed(best_device()).faster if base.dtype == "auto" else getattr(torch, base.dtype)
-    return load_base(base, dtype)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
-from residency.core.workspace import Workspace, read_json, write_json
+from residency.core.workspace import Workspace, read_json, unwritable, write_json
 from residency.evals.scorers import get_scorer
 from residency.pipeline.inputs import Inputs
+from residency.training.objectives import get_objective
 
 
 class Workflow:
@@ -24,9 +26,9 @@ class Workflow:
         """Set up; nothing is computed yet.
 
         Raises:
-            ResidencyError: the recipe names a scorer that there is not.
+            ResidencyError: the recipe names a scorer or an objective that there is not.
         """
-        get_scorer(recipe.task.scorer)
+        _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe)
 
@@ -43,16 +45,20 @@ class Workflow:
     @cached_property
     def dtype(self) -> str:
         """The base's number format; measured once a machine and kept, so that all stages agree."""
-        from residency.pipeline.machine import measure
-
         if self.recipe.base.dtype != "auto":
             return self.recipe.base.dtype
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.machine import measure
+
+            measure(folder)
+
         machine = {
             "node": platform.node(),
             "machine": platform.machine(),
             "python": platform.python_version(),
         }
-        folder, _ = self.workspace.stage("machine", machine, measure)
+        folder, _ = self.workspace.stage("machine", machine, build)
         speed = read_json(folder / "speed.json")
         figures = f"bfloat16 {speed['bfloat16']:.0f}, float32 {speed['float32']:.0f} GFLOP/s measured"
         self.report.say(f"  precision: {speed['faster']} ({figures})")
@@ -62,27 +68,38 @@ class Workflow:
     @cached_property
     def checked(self) -> Path:
         """Stage 1: read and examine the rows."""
-        from residency.pipeline.prepare import check
 
-        return self._stage("check", self.inputs.check(), lambda f: check(self.recipe, f))
+        def build(folder: Path) -> None:
+            from residency.pipeline.prepare import check
+
+            check(self.recipe, folder)
+
+        return self._stage("check", self.inputs.check(), build)
 
     @cached_property
     def frozen(self) -> Path:
         """Stage 2: hold out test and validation."""
-        from residency.pipeline.prepare import freeze_rows
-
         checked = self.checked
-        return self._stage("freeze", self.inputs.freeze(), lambda f: freeze_rows(self.recipe, checked, f))
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.prepare import freeze_rows
+
+            freeze_rows(self.recipe, checked, folder)
+
+        return self._stage("freeze", self.inputs.freeze(), build)
 
     @cached_property
     def asked(self) -> Path:
         """Stage 3: the base and the prompted baselines answer the test."""
-        from residency.pipeline.ask import ask_baselines
-
         frozen, dtype = self.frozen, self.dtype
         instructions = self.inputs.instructions
 
         def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_baselines
+            from residency.pipeline.project import is_template
+
+            if is_template(instructions):
+                self.report.say("  the instructions are still to be written: the prompted baselines suffer")
             ask_baselines(self.recipe, instructions, dtype, frozen, folder, self.report)
 
         return self._stage("baselines", self.inputs.baselines(dtype), build)
@@ -90,27 +107,26 @@ class Workflow:
     @cached_property
     def trained(self) -> Path:
         """Stage 4: tune; an interrupted one is taken up at its last checkpoint."""
-        from residency.pipeline.tune import tune
-
         frozen, dtype = self.frozen, self.dtype
-        return self._stage(
-            "train",
-            self.inputs.train(dtype),
-            lambda f: tune(self.recipe, dtype, frozen, f, self.report),
-            resumable=True,
-        )
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.tune import tune
+
+            tune(self.recipe, dtype, frozen, folder, self.report)
+
+        return self._stage("train", self.inputs.train(dtype), build, resumable=True)
 
     @cached_property
     def compared(self) -> Path:
         """Stage 5: the tuned model answers the test, and a sample of the training rows."""
-        from residency.pipeline.ask import ask_tuned
-
         frozen, trained, dtype = self.frozen, self.trained, self.dtype
-        return self._stage(
-            "compare",
-            self.inputs.compare(dtype),
-            lambda f: ask_tuned(self.recipe, dtype, frozen, trained, f, self.report),
-        )
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_tuned
+
+            ask_tuned(self.recipe, dtype, frozen, trained, folder, self.report)
+
+        return self._stage("compare", self.inputs.compare(dtype), build)
 
     def conclude(self) -> Path:
         """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""
@@ -149,11 +165,15 @@ class Workflow:
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
-            self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
+            with suppress(ResidencyError):  # the disk may be full, and the first error is the one to tell
+                self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
             raise
 
     def _note(self, status: str, stages: Mapping[str, str], error: str = "") -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise unwritable(self.folder, problem) from problem
         file = self.folder / "run.json"
         before: dict[str, Any] = read_json(file) if file.is_file() else {}
         if before.get("status") == "done" and status.startswith("stopped"):
@@ -180,3 +200,15 @@ class Workflow:
         took = "finished before, not repeated" if before else duration(time.perf_counter() - begun)
         self.report.say(f"  {took}")
         return folder
+
+
+def _require_known(recipe: Recipe) -> None:
+    """Look up every name of a registry before any work is done."""
+    mistakes = []
+    for find, name in ((get_scorer, recipe.task.scorer), (get_objective, recipe.train.objective)):
+        try:
+            find(name)
+        except ResidencyError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise SeveralErrors(mistakes)

@@ -57,7 +57,7 @@ class FindingPart(Part):
     id: str
     """Short name of the kind of finding."""
     severity: str
-    """How much it matters."""
+    """`error` (rows left out), `warning` or `note`."""
     explanation: str
     """What was found, in plain words."""
     rows: list[str]

@@ -1,0 +1,192 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import residency
+from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.recipe import Recipe, Section
+from residency.core.recipe_file import load_recipe, path_keys
+
+FIELDS = [
+    (section, key)
+    for section, field in Recipe.model_fields.items()
+    for key in field.annotation.model_fields  # type: ignore[union-attr]
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a recipe, beside a data file `rows.jsonl`."""
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+
+    def write(text: str, encoding: str = "utf-8") -> Path:
+        file = tmp_path / "residency.toml"
+        file.write_bytes(text.encode(encoding))
+        return file
+
+    return write
+
+
+MINIMAL = '[data]\ntrain = "rows.jsonl"\n'
+
+
+def mistakes(file: Path, *overrides: str) -> list[tuple[str, str, str]]:
+    with pytest.raises(ResidencyError) as caught:
+        load_recipe(file, overrides)
+    error = caught.value
+    several = error.errors if isinstance(error, SeveralErrors) else (error,)
+    return [(e.what, e.where.replace(str(file), "FILE"), e.fix) for e in several]
+
+
+def test_all_mistakes_are_told_at_once(write):
+    file = write(
+        '[data]\ntrain = "rows.jsonl"\ntest = "gone.csv"\nmax_tokens = 3\n'
+        '[train]\nrnk = 8\nepochs = "many"\n[task]\nname = "Tickets!"\nkind = "guess"\n[server]\nport = 1\n'
+    )
+    told = {where: (what, fix) for what, where, fix in mistakes(file)}
+    assert set(told) == {
+        *(f"FILE: {key}" for key in ("data.test", "data.max_tokens", "train.rnk", "train.epochs")),
+        *(f"FILE: {key}" for key in ("task.name", "task.kind", "server")),
+    }
+    assert told["FILE: train.rnk"] == ("There is no key train.rnk.", "Did you mean rank?")
+    assert "base, data, split, task, candidates, train, verdict" in told["FILE: server"][1]
+    assert told["FILE: data.max_tokens"][0].startswith("data.max_tokens = 3 is not allowed")
+    assert told["FILE: data.max_tokens"][1].endswith("never cut. Default: 1024.")
+    assert told["FILE: train.epochs"][0].startswith('train.epochs = "many" is not allowed')
+    assert told["FILE: data.test"][0] == f"There is no file {file.parent / 'gone.csv'}."
+
+
+def test_each_mistake_takes_three_lines(write):
+    with pytest.raises(SeveralErrors) as caught:
+        load_recipe(write("[train]\nrank = 0\n"))
+    first, second = str(caught.value).split("\n\n")
+    for part in (first, second):
+        assert [line.split(":")[0] for line in part.splitlines()] == ["what", "where", "fix"]
+
+
+def test_a_missing_section_and_a_section_that_is_a_value(write):
+    assert mistakes(write("train = 3\n"), "train.rank=8") == [
+        ("[train] is not a section.", "--set train.rank=8", "E.g. --set train.rank=8"),
+        ("The key data is missing.", "FILE: data", "Write a section [data]. The examples and how to read them."),
+        ("train = 3 is not a section.", "FILE: train", "Write a section [train]. How the model is tuned."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("train.rank=8", "train", "rank", 8),
+        ("train.learning_rate=2e-4", "train", "learning_rate", 2e-4),
+        ("split.allow_overlap=true", "split", "allow_overlap", True),
+        ("task.scorer=fields", "task", "scorer", "fields"),
+        ('task.scorer="fields"', "task", "scorer", "fields"),
+        ("task.system=Answer: a = b, # truly", "task", "system", "Answer: a = b, # truly"),
+        ("task.system=42", "task", "system", "42"),
+        ("task.system=true", "task", "system", "true"),
+        ("task.system=", "task", "system", ""),
+        ("data.input=2024-01-01", "data", "input", "2024-01-01"),
+        ("task.system=1\ntrain.rank = 2", "task", "system", "1\ntrain.rank = 2"),
+    ],
+)
+def test_an_override_has_the_type_of_its_key(write, override, section, key, value):
+    recipe = load_recipe(write(MINIMAL), [override])
+    got = getattr(getattr(recipe, section), key)
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_the_last_override_wins(write):
+    assert load_recipe(write(MINIMAL), ["train.rank=8", "train.rank=4"]).train.rank == 4
+
+
+def test_paths_stand_from_the_recipe_and_those_of_overrides_from_here(write, tmp_path, monkeypatch):
+    file = write('[data]\ntrain = "rows.jsonl"\n[base]\nmodel = "tiny"\n')
+    (tmp_path / "tiny").mkdir()
+    here = tmp_path / "else where"
+    (here / "ünicode").mkdir(parents=True)
+    (here / "own test.jsonl").write_text("{}\n")
+    monkeypatch.chdir(here)
+    recipe = load_recipe(file, ["data.test=own test.jsonl"])
+    assert recipe.data.train == tmp_path / "rows.jsonl"
+    assert recipe.data.test == here / "own test.jsonl"
+    assert recipe.base.model == str(tmp_path / "tiny")
+    quoted = load_recipe(file, ['data.test="own test.jsonl"', "base.model=ünicode"])
+    assert quoted.data.test == here / "own test.jsonl"
+    assert quoted.base.model == str(here / "ünicode")
+    assert load_recipe(file, ["base.model=some/model"]).base.model == "some/model"
+
+
+def test_mistaken_overrides_are_told_together_with_the_others(write):
+    told = mistakes(
+        write(MINIMAL + "[task]\nkind = 3\n"),
+        "train.rank",
+        "rank=8",
+        "train.x.y=1",
+        "train.rnk=8",
+        "train.rank=0",
+        "data.test=gone.csv",
+    )
+    assert [where for _, where, _ in told] == [
+        "--set train.rank",
+        "--set rank=8",
+        "--set train.x.y=1",
+        "FILE: task.kind",
+        "--set train.rank=0",
+        "--set train.rnk=8",
+        "--set data.test=gone.csv",
+    ]
+    assert {fix for _, where, fix in told if "rank" in where and "=0" not in where} == {
+        "E.g. --set train.rank=8"
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(write, encoding):
+    text = MINIMAL + '[task]\nsystem = "Größe?"\n'
+    assert load_recipe(write(text.replace("\n", "\r\n"), encoding)).task.system == "Größe?"
+
+
+def test_files_that_are_no_recipe(write, tmp_path):
+    assert mistakes(tmp_path / "gone.toml")[0][0] == "There is no such recipe."
+    (folder_mistake,) = mistakes(tmp_path)
+    assert folder_mistake[0] == "This is a folder, not a recipe."
+    assert str(tmp_path / "residency.toml") in folder_mistake[2]
+    assert mistakes(tmp_path / "rows.jsonl" / "x")[0][0].startswith("The recipe cannot be read: Not a dir")
+    (bad,) = mistakes(write("[data\ntrain = 1"))
+    assert bad[0].startswith("The recipe is not valid TOML: ")
+    assert "line 1" in bad[0]
+    assert mistakes(write("[data]\n# Größe", "latin-1"))[0][0].startswith("The recipe is not valid TOML: ")
+
+
+def test_files_that_are_not_there(write, tmp_path):
+    recipe = '[data]\ntrain = "a\\u0000b"\nvalidation = "sub"\n[task]\ninstructions = "gone.md"\n'
+    (tmp_path / "sub").mkdir()
+    told = {where: what for what, where, _ in mistakes(write(recipe))}
+    assert set(told) == {"FILE: data.train", "FILE: data.validation", "FILE: task.instructions"}
+    assert told["FILE: data.validation"] == f"{tmp_path / 'sub'} is a folder, not a file."
+
+
+def test_the_keys_that_are_paths():
+    assert set(path_keys()) == {
+        ("data", "train"),
+        ("data", "test"),
+        ("data", "validation"),
+        ("task", "instructions"),
+    }
+
+
+@pytest.mark.parametrize(("section", "key"), FIELDS)
+def test_every_field_is_described(section, key):
+    annotation = Recipe.model_fields[section].annotation
+    assert isinstance(annotation, type) and issubclass(annotation, Section)
+    description = annotation.model_fields[key].description
+    assert description and description.endswith("."), f"{section}.{key} needs a docstring"
+    assert annotation.__doc__ and annotation.__doc__.endswith(".")
+
+
+def test_every_field_is_read_somewhere():
+    package = Path(residency.__file__).parent
+    code = "\n".join(f.read_text() for f in package.rglob("*.py") if f.name != "recipe.py")
+    unread = [f"{section}.{key}" for section, key in FIELDS if not re.search(rf"\.{key}\b", code)]
+    assert unread == []

@@ -1,0 +1,172 @@
+"""The whole workflow on the tiny base: what it leaves, and what a second run repeats."""
+
+import json
+import shutil
+
+import pytest
+from pydantic import TypeAdapter
+
+from residency.core.workspace import read_json, read_jsonl
+from residency.verdict.report_schema import Report
+from tests.pipeline.conftest import Done
+from tests.pipeline.projects import STAGES, Line, answers, write_project, write_rows
+
+
+@pytest.fixture
+def copied(done, tmp_path) -> Done:
+    """The run that is done, with a workspace of its own that may be added to."""
+    line = Line(done.line.folder, shutil.copytree(done.line.home, tmp_path / "home"))
+    return done._replace(line=line)
+
+
+def test_a_run_does_every_stage_in_order(done):
+    assert done.called.code == 0, done.called.err
+    assert done.called.built() == list(STAGES)
+    assert done.called.kept() == []
+    assert "lora rank 2: 2,048 of 28,896 weights are trained (7.09 %)" in done.called.err
+
+
+def test_the_run_is_noted_as_done_with_its_stages(done):
+    run = read_json(done.folder / "run.json")
+    assert (run["run"], run["status"], run["error"]) == (done.name, "done", "")
+    assert list(run["stages"]) == ["freeze", "baselines", "train", "compare"]
+    for name in run["stages"].values():
+        assert (done.line.home / "stages" / name / "stage.json").is_file()
+
+
+def test_the_run_leaves_its_files_and_nothing_half_made(done):
+    names = {f"runs/{done.name}/{name}" for name in ("run.json", "report.json", "report.html")}
+    names |= {f"runs/{done.name}/{name}" for name in ("scored.jsonl", "ledger.jsonl")}
+    files = done.line.files()
+    assert names <= files
+    assert not [f for f in files if ".partial" in f or "/checkpoints/" in f or "/." in f]
+    adapter = {f.name for f in (done.stage("train") / "adapter").iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "residency.json"} <= adapter
+
+
+def test_the_report_holds_what_its_schema_says(done):
+    report = read_json(done.folder / "report.json")
+    schema = json.loads(done.line("schema", "report").out)
+    assert schema == Report.model_json_schema(by_alias=True)
+    assert Report.model_validate(report).to_json() == report
+    TypeAdapter(dict[str, int]).validate_python(report["data"]["fates"], strict=True)
+    for name, keys in {
+        "data": {"rows", "fates", "findings"},
+        "training": {"trainable_parameters", "total_parameters", "rows", "tokens", "supervised_tokens"},
+        "verdict": {"recommend", "gate", "reasons"},
+    }.items():
+        assert keys <= report[name].keys()
+        assert keys <= schema["$defs"][f"{name.capitalize()}Part"]["properties"].keys()
+
+
+def test_the_reports_figures_agree_with_the_rows(done):
+    report = read_json(done.folder / "report.json")
+    fates = report["data"]["fates"]
+    assert sum(fates.values()) == report["data"]["rows"] == 36
+    assert (fates["test"], fates["validation"], fates["train"]) == (5, 4, 27)
+    assert report["training"]["rows"] == 27
+    # an answer is four letters and the token that ends it
+    assert report["training"]["supervised_tokens"] == 27 * 5
+    assert [point["step"] for point in report["training"]["curve"]] == [2, 4, 6, 8]
+    ledger = list(read_jsonl(done.folder / "ledger.jsonl"))
+    assert [row["source"]["row"] for row in ledger] == list(range(1, 37))
+    assert report["data"]["files"][0]["rows"] == 36
+
+
+def test_every_candidate_answers_every_test_row(done):
+    scored = list(read_jsonl(done.folder / "scored.jsonl"))
+    held_out = {f"rows.jsonl:{row['row']}" for row in read_jsonl(done.stage("freeze") / "test.jsonl")}
+    trained = {f"rows.jsonl:{row['row']}" for row in read_jsonl(done.stage("freeze") / "train.jsonl")}
+    assert len(held_out) == 5
+    for candidate in ("base", "zero-shot", "few-shot", "tuned"):
+        rows = [r["source"] for r in scored if r["candidate"] == candidate and r["split"] == "test"]
+        assert sorted(rows) == sorted(held_out)
+    sample = {r["source"] for r in scored if r["split"] == "train"}
+    assert len(sample) == 10
+    assert sample <= trained
+    assert {r["candidate"] for r in scored if r["split"] == "train"} == {"tuned"}
+
+
+def test_candidates_see_what_they_are_called_after(done):
+    tokens = {c["name"]: c["prompt_tokens_per_call"] for c in read_json(done.folder / "report.json")["candidates"]}
+    # tokens are bytes, and a turn takes two tokens, its role and two line ends:
+    # <|im_start|>system\n...<|im_end|>\n around the 49 bytes of the instructions
+    assert tokens["zero-shot"] - tokens["base"] == pytest.approx(49 + 1 + len("system\n") + 1 + 1)
+    assert tokens["tuned"] == tokens["base"]
+    assert tokens["few-shot"] > tokens["zero-shot"] + 2 * len("warmitem 1 is red")
+
+
+def test_a_second_run_repeats_nothing(done):
+    before = {f: f.stat().st_mtime_ns for f in (done.line.home / "stages").rglob("*") if f.suffix != ".lock"}
+    report = (done.folder / "report.json").read_bytes()
+    again = done.line("run", done.recipe)
+    assert (again.code, again.built(), again.kept()) == (0, [], list(STAGES))
+    after = {f: f.stat().st_mtime_ns for f in (done.line.home / "stages").rglob("*") if f.suffix != ".lock"}
+    assert before == after
+    assert (done.folder / "report.json").read_bytes() == report
+    assert again.out == done.called.out
+
+
+def test_the_same_project_elsewhere_repeats_nothing(copied, tmp_path):
+    moved = shutil.copytree(copied.recipe.parent, tmp_path / "über there")
+    again = copied.line("compare", moved / "residency.toml")
+    assert again.kept() == list(STAGES)
+    assert copied.name in again.out
+
+
+@pytest.mark.parametrize(
+    ("override", "built"),
+    [
+        ("train.rank=3", ["train", "compare"]),
+        ("verdict.minimum=0.5", []),
+        ("verdict.train_sample=11", ["compare"]),
+        ("candidates.few_shot=0", ["baselines"]),
+        ("task.scorer=label", ["baselines", "compare"]),
+        ("split.seed=1", ["freeze", "baselines", "train", "compare"]),
+        ("task.system=Warm or cold?", list(STAGES)),
+    ],
+)
+def test_what_changes_is_repeated_and_nothing_else(copied, override, built):
+    called = copied.line("run", copied.recipe, "--set", override)
+    assert called.code == 0, called.err
+    assert called.built() == built
+    assert called.kept() == [stage for stage in STAGES if stage not in built]
+    assert copied.name not in called.out
+
+
+def test_changed_rows_repeat_everything(copied, tiny_base, tmp_path):
+    recipe = write_project(tmp_path / "project", tiny_base, rows=37)
+    assert copied.line("run", recipe).built() == list(STAGES)
+
+
+def test_verbs_alone_and_then_a_run(line, recipe):
+    steps = []
+    for verb in ("check", "baseline", "train", "run"):
+        called = line(verb, recipe)
+        assert called.code == 0, called.err
+        steps.append((verb, called.built(), called.kept()))
+        run = read_json(next((line.home / "runs").glob("*/run.json")))
+        assert run["status"] == ("done" if verb == "run" else f"stopped after {verb}")
+    assert steps == [
+        ("check", ["check", "freeze"], []),
+        ("baseline", ["baselines"], ["check", "freeze"]),
+        ("train", ["train"], ["check", "freeze"]),
+        ("run", ["compare"], ["check", "freeze", "baselines", "train"]),
+    ]
+
+
+def test_a_verb_after_the_run_leaves_it_done(copied):
+    called = copied.line("train", copied.recipe)
+    assert called.built() == []
+    assert "validation loss lowest at step" in called.out
+    assert read_json(copied.line.home / "runs" / copied.name / "run.json")["status"] == "done"
+
+
+def test_an_own_test_that_overlaps_is_refused_with_its_rows(line, recipe):
+    write_rows(recipe.parent / "test.jsonl", map(answers, [50, 51, 7, 52]))
+    refused = line("run", recipe, "--set", f"data.test={recipe.parent / 'test.jsonl'}")
+    assert "test.jsonl:3 = rows.jsonl:8" in refused.mistake()["where"]
+    assert "train" not in refused.built()
+    run = read_json(next((line.home / "runs").glob("*/run.json")))
+    assert run["status"] == "failed"
+    assert "stands word for word" in run["error"]

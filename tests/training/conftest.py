@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from residency.chat import Rendered
+from residency.models.adapters import attach_lora
+
+SIZE = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+}
+
+
+def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(LlamaConfig(**SIZE)).to(dtype).eval().requires_grad_(False)
+
+
+def draw_sequences(seed: int, shared: int, lengths: list[int], multi_turn: bool = False) -> list[Rendered]:
+    """Random rows with a common prefix; the last third of each is supervised, and parts before it."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def tokens(n: int) -> list[int]:
+        return torch.randint(1, 50, (n,), generator=generator).tolist()
+
+    prefix, rows = tokens(shared), []
+    for length in lengths:
+        ids = prefix + tokens(length)
+        supervised = [i >= len(ids) - max(1, length // 3) for i in range(len(ids))]
+        if multi_turn:
+            supervised[len(ids) // 4 : len(ids) // 3] = [True] * (len(ids) // 3 - len(ids) // 4)
+        rows.append(Rendered(ids, supervised))
+    return rows
+
+
+@pytest.fixture
+def lora_model() -> LlamaForCausalLM:
+    """A tiny Llama with LoRA whose B matrices are not 0, so that every gradient is alive."""
+    model = attach_lora(tiny_llama(), rank=3, alpha=6, seed=1)
+    torch.manual_seed(2)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

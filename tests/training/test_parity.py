@@ -1,0 +1,170 @@
+"""Packed training equals plain transformers and PEFT, one row at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.nn.functional import cross_entropy
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from residency.chat import Rendered
+from residency.core.errors import ResidencyError
+from residency.models.adapters import attach_lora
+from residency.training.attention import use_packed_attention
+from residency.training.engine import compute, supervised_count
+from residency.training.objectives import get_objective
+from residency.training.packing import micro_batches
+
+from .conftest import SIZE, draw_sequences
+
+FAMILIES = {
+    "llama": (LlamaConfig, LlamaForCausalLM, {}),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {}),
+    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 64}),
+    "gemma": (GemmaConfig, GemmaForCausalLM, {}),
+    "phi3": (Phi3Config, Phi3ForCausalLM, {"sliding_window": None}),
+}
+
+
+def base(family: str):
+    config, model, more = FAMILIES[family]
+    torch.manual_seed(0)
+    return model(config(**{**SIZE, **more})).eval().requires_grad_(False)
+
+
+def wake(model) -> None:
+    """Give the B matrices values, so that every gradient is alive."""
+    torch.manual_seed(2)
+    for name, parameter in sorted(model.named_parameters()):
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+
+
+def stock(family: str):
+    """PEFT's own layers on the same weights."""
+    config = LoraConfig(r=3, lora_alpha=6, target_modules="all-linear", task_type="CAUSAL_LM")
+    plain = base(family)
+    torch.manual_seed(1)
+    model = get_peft_model(plain, config)
+    wake(model)
+    return model
+
+
+def ours(family: str):
+    model = attach_lora(base(family), rank=3, alpha=6, seed=1)
+    wake(model)
+    use_packed_attention(model)
+    return model
+
+
+def plain_loss(model, rows: list[Rendered]) -> torch.Tensor:
+    """Row by row, full logits, torch's own cross-entropy, summed and divided by the tokens of all rows."""
+    total = torch.zeros(())
+    for ids, supervised in rows:
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+        target = torch.tensor(ids[1:])
+        mask = torch.tensor(supervised[1:])
+        total = total + cross_entropy(logits[mask], target[mask], reduction="sum")
+    return total / sum(sum(s[1:]) for _, s in rows)
+
+
+def packed_loss(model, rows: list[Rendered], budget: int) -> torch.Tensor:
+    supervised = supervised_count(rows)
+    sft = get_objective("sft")
+    return sum(sft(compute(model, part, supervised)).loss for part in micro_batches(rows, budget))
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("shared", [0, 1, 11])
+def test_loss_and_every_gradient_equal_plain_peft(family, shared):
+    rows = draw_sequences(shared, shared, [3, 9, 17, 5, 30, 4], multi_turn=True)
+    reference, packed = stock(family), ours(family)
+    expected, got = plain_loss(reference, rows), packed_loss(packed, rows, budget=10_000)
+    expected.backward()
+    got.backward()
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    wanted = gradients(reference)
+    assert wanted.keys() == gradients(packed).keys()
+    for name, gradient in gradients(packed).items():
+        error = (gradient - wanted[name]).norm() / wanted[name].norm()
+        assert wanted[name].norm() > 0, name
+        assert error < 1e-5, (name, error)
+
+
+def test_accumulation_changes_nothing(lora_model):
+    """8 x 1 = 1 x 8: micro-batches of any size give the same loss and gradients."""
+    use_packed_attention(lora_model)
+    rows = draw_sequences(3, 6, [4, 30, 9, 12, 7, 5, 21, 8])
+    losses, grads = [], []
+    for budget in (12, 60, 10_000):
+        lora_model.zero_grad()
+        loss = packed_loss(lora_model, rows, budget)
+        loss.backward()
+        losses.append(loss.detach())
+        grads.append({n: g.clone() for n, g in gradients(lora_model).items()})
+    assert len(list(micro_batches(rows, 12))) == 8
+    for loss, gradient in zip(losses[1:], grads[1:], strict=True):
+        torch.testing.assert_close(loss, losses[0], rtol=1e-5, atol=1e-6)
+        for name in gradient:
+            torch.testing.assert_close(gradient[name], grads[0][name], rtol=1e-4, atol=1e-6)
+
+
+def test_rows_do_not_see_each_other(lora_model):
+    """Changing one row leaves the others' log-probabilities as they were."""
+    use_packed_attention(lora_model)
+    rows = draw_sequences(4, 5, [8, 14, 9])
+    before = compute(lora_model, rows, 1)
+    changed = [rows[0], Rendered([*rows[1].ids[:5], *[i % 49 + 1 for i in rows[1].ids[5:]]], rows[1].supervised)]
+    after = compute(lora_model, [*changed, rows[2]], 1)
+    for number in (0, 2):
+        of_row = before.sequence_N == number
+        torch.testing.assert_close(
+            after.logprobs_N[after.sequence_N == number], before.logprobs_N[of_row], rtol=1e-5, atol=1e-6
+        )
+    assert not torch.allclose(before.logprobs_N[before.sequence_N == 1], after.logprobs_N[after.sequence_N == 1])
+
+
+def test_supervised_trunk_counts_once_a_sequence(lora_model):
+    """Equal rows share everything but their last token; each still counts in full."""
+    use_packed_attention(lora_model)
+    row = draw_sequences(5, 0, [12])[0]
+    alone, thrice = compute(lora_model, [row], 1), compute(lora_model, [row] * 3, 1)
+    torch.testing.assert_close(thrice.logprobs_N.sum(), 3 * alone.logprobs_N.sum(), rtol=1e-5, atol=1e-5)
+    assert thrice.sequence_N.bincount().tolist() == [alone.logprobs_N.numel()] * 3
+
+
+def test_bfloat16_takes_the_short_way_and_stays_close():
+    """The CPU's way for short bfloat16 rows against float32, within bfloat16's rounding."""
+    rows = draw_sequences(6, 7, [5, 19, 12])
+    exact = compute(ours("llama"), rows, 1).logprobs_N
+    model = base("llama").to(torch.bfloat16)
+    model = attach_lora(model, rank=3, alpha=6, seed=1)
+    wake(model)
+    use_packed_attention(model)
+    rounded = compute(model, rows, 1).logprobs_N
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
+
+
+def test_a_window_shorter_than_a_row_is_refused():
+    model = ours("mistral")
+    with pytest.raises(ResidencyError, match="sliding window of 64"):
+        compute(model, draw_sequences(7, 0, [80]), 1)
