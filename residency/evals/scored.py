@@ -61,11 +61,21 @@ def score_rows(
     ]
 
 
-def _score(candidate: str, split: Split, example: Example, completion: Completion, scorer: Scorer) -> Scored:
+def require_form(scorer: Scorer, example: Example) -> None:
+    """Refuse an answer wanted that the scorer cannot read.
+
+    Raises:
+        ResidencyError: names file and row.
+    """
     try:
-        score = scorer(example.answer, completion.text)
+        scorer(example.answer, example.answer)
     except ResidencyError as error:
         raise ResidencyError(error.what, str(example.source), error.fix) from None
+
+
+def _score(candidate: str, split: Split, example: Example, completion: Completion, scorer: Scorer) -> Scored:
+    require_form(scorer, example)
+    score = scorer(example.answer, completion.text)
     reason = score.reason
     if not score.passed and completion.finish == "length":
         reason += f"; cut off after {completion.completion_tokens} tokens"

@@ -68,19 +68,21 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system:
     Raises:
         ResidencyError: the disk is full or not writable; nothing half-written stays.
     """
-    try:
-        model.save_pretrained(str(folder))
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        reason = error if isinstance(error, OSError) else OSError(None, str(error))
-        raise unwritable(folder, reason) from error
     card = {
         "base": base.fingerprint,
         "base_folder": str(base.folder),
         "renderer": base.renderer.fingerprint,
         "system": system,
     }
-    write_json(folder / _CARD, card)
+    try:
+        model.save_pretrained(str(folder))
+        write_json(folder / _CARD, card)
+    except (OSError, SafetensorError, ResidencyError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, ResidencyError):
+            raise
+        reason = error if isinstance(error, OSError) else OSError(None, str(error))
+        raise unwritable(folder, reason) from error
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -183,12 +183,14 @@ class _Batch:
             self._drop_finished()
 
     def _step(self) -> Tensor:
+        # An index copies the states; a slice would make torch copy the head's weights to each row.
+        last = torch.tensor([self.ids_BL.shape[1] - 1], device=self.ids_BL.device)
         output = self.model(
             input_ids=self.ids_BL,
             position_ids=self.query_BL.where(self.query_BL < _PAD, 0),
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last,
             sight=_Sight(self.prefix, self.query_BL, self.key_BA),
         )
         token_B: Tensor = output.logits[:, -1].argmax(dim=-1)

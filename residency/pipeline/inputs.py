@@ -71,8 +71,8 @@ class Inputs:
         """Fingerprint of the base, tokenizer and template included."""
         return base_fingerprint(locate(self.recipe.base))
 
-    def check(self) -> dict[str, Any]:
-        """Files, how they are read, and what renders them."""
+    def rows(self) -> dict[str, Any]:
+        """Files, how they are read and what renders them: all that decides which rows are usable."""
         settings = self.recipe.data.model_dump(mode="json", exclude={"train", "validation", "test"})
         system = self.recipe.task.system
         return {
@@ -83,9 +83,13 @@ class Inputs:
             "base": self.base,
         }
 
+    def check(self) -> dict[str, Any]:
+        """The rows, and what must be able to score them."""
+        return {**self.rows(), "scorer": self.recipe.task.scorer}
+
     def freeze(self) -> dict[str, Any]:
-        """The check and the split."""
-        return {"check": fingerprint(self.check()), "split": self.recipe.split.model_dump(mode="json")}
+        """The rows and the split; another scorer freezes, and trains on, the same rows."""
+        return {"rows": fingerprint(self.rows()), "split": self.recipe.split.model_dump(mode="json")}
 
     def asked(self, dtype: str) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and in which number format."""

@@ -68,7 +68,11 @@ def test_each_mistake_takes_three_lines(write):
 def test_a_missing_section_and_a_section_that_is_a_value(write):
     assert mistakes(write("train = 3\n"), "train.rank=8") == [
         ("[train] is not a section.", "--set train.rank=8", "E.g. --set train.rank=8"),
-        ("The key data is missing.", "FILE: data", "Write a section [data]. The examples and how to read them."),
+        (
+            "The key data is missing.",
+            "FILE: data",
+            "Write a section [data]. The examples and how to read them.",
+        ),
         ("train = 3 is not a section.", "FILE: train", "Write a section [train]. How the model is tuned."),
     ]
 

@@ -42,7 +42,9 @@ def test_a_stage_is_built_once_for_equal_inputs(workspace):
     assert (stage["stage"], stage["inputs"]) == ("check", {"a": 1, "b": [2]})
 
 
-@pytest.mark.parametrize(("name", "inputs"), [("check", {"a": 2}), ("freeze", {"a": 1}), ("check", {"a": "1"})])
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("check", {"a": 2}), ("freeze", {"a": 1}), ("check", {"a": "1"})]
+)
 def test_other_inputs_are_another_stage(workspace, name, inputs):
     first, _ = workspace.stage("check", {"a": 1}, put("one"))
     other, before = workspace.stage(name, inputs, put("two"))

@@ -51,6 +51,8 @@ max_new_tokens = 6
 few_shot = 2
 [train]
 rank = 2
+alpha = 64
+learning_rate = 0.1
 epochs = 2
 batch_size = 8
 [verdict]
