@@ -107,7 +107,9 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
             what = f"The adapter was trained {name}: {card[key]}, not {now}."
             raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
     config = with_fused_linear(LoraConfig.from_pretrained(str(folder)))
-    model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
+    model = PeftModel.from_pretrained(
+        base.model, str(folder), config=config, use_safetensors=True, autocast_adapter_dtype=False
+    )
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)

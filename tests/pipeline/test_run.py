@@ -109,9 +109,10 @@ def test_a_second_run_repeats_nothing(done):
     assert again.out == done.called.out
 
 
-def test_the_same_project_elsewhere_repeats_nothing(copied, tmp_path):
+def test_the_same_project_and_base_elsewhere_are_the_same_run(copied, tiny_base, tmp_path):
     moved = shutil.copytree(copied.recipe.parent, tmp_path / "über there")
-    again = copied.line("compare", moved / "residency.toml")
+    base = shutil.copytree(tiny_base, tmp_path / "a base")
+    again = copied.line("compare", moved / "residency.toml", "--set", f"base.model={base}")
     assert again.kept() == list(STAGES)
     assert copied.name in again.out
 
