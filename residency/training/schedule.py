@@ -32,7 +32,7 @@ def make_plan(rows: int, config: Train) -> Plan:
     """The plan for `rows` rows."""
     per_epoch = math.ceil(rows / config.batch_size)
     steps = max(1, round(config.epochs * per_epoch))
-    return Plan(rows, steps, per_epoch, max(1, per_epoch // config.evaluations_per_epoch))
+    return Plan(rows, steps, per_epoch, math.ceil(per_epoch / config.evaluations_per_epoch))
 
 
 def rows_of_step(plan: Plan, step: int, batch_size: int, seed: int) -> list[int]:

@@ -10,7 +10,7 @@ from residency.verdict.figures import count, p_value, percent, percent_range, po
 from residency.verdict.report_schema import CandidateSummary, ComparisonPart, CurvePoint, GapPart, Gate
 
 FEW_ROWS = 100
-_RISE_THAT_COUNTS = 0.01
+_RISE_THAT_COUNTS = 0.05
 """A validation loss that rose by less than this share of its lowest value is noise, not memorisation."""
 
 

@@ -14,7 +14,7 @@ def call(*arguments, cwd, code=None, **options):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("RESIDENCY_HOME", None)
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False, **options
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900, check=False, **options
     )
 
 
@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=900,
             check=False,
         )
     assert (called.returncode, called.stderr) == (0, "")

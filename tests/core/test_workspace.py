@@ -153,7 +153,7 @@ def test_two_processes_build_a_stage_once(workspace, tmp_path):
     log = tmp_path / "log"
     command = [sys.executable, "-c", SCRIPT, str(workspace.folder), str(log)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = {process.communicate(timeout=60)[0] for process in processes}
+    said = {process.communicate(timeout=900)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     assert len(said) == 1
     assert log.read_text() == "built\n"
