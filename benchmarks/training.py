@@ -60,7 +60,8 @@ def padded_step(model, rows: list[Rendered]) -> float:
     mask = torch.tensor([[1] * len(r.ids) + [0] * (longest - len(r.ids)) for r in rows])
     labels = torch.tensor(
         [
-            [t if s else -100 for t, s in zip(r.ids, r.supervised, strict=True)] + [-100] * (longest - len(r.ids))
+            [t if s else -100 for t, s in zip(r.ids, r.supervised, strict=True)]
+            + [-100] * (longest - len(r.ids))
             for r in rows
         ]
     )

@@ -19,7 +19,7 @@ class Prompted:
         name: As reports call it.
         model: Who answers.
         system: The system prompt; rows with a system turn of their own keep theirs.
-        instructions: Full instructions, which stand in the place of any system turn.
+        instructions: Full instructions; a row's own system turn is told after them.
         shots: Examples shown as turns before the input.
     """
 
@@ -33,7 +33,9 @@ class Prompted:
         """What the model is asked for `example`: never its answer."""
         prompt = example.prompt
         if self.instructions:
-            prompt = (Message("system", self.instructions), *_without_system(prompt))
+            own = [turn.content for turn in prompt if turn.role == "system"]
+            told = "\n\n".join([self.instructions, *own])
+            prompt = (Message("system", told), *_without_system(prompt))
         prompt = with_system(prompt, self.system)
         head = 1 if prompt[0].role == "system" else 0
         shown = tuple(turn for shot in self.shots for turn in _without_system(shot.messages))

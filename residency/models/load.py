@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Base
-from residency.models.precision import best_device, measure_speed
+from residency.models.precision import best_device
 from residency.models.source import base_fingerprint, locate
 
 
@@ -32,17 +33,20 @@ class LoadedBase:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    """The tokenizer in `folder`.
+
+    Raises:
+        ResidencyError: there is none that loads.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        fix = "Put the tokenizer's files (tokenizer.json) beside the weights."
+        raise ResidencyError(
+            f"The base's tokenizer does not load: {reason}", f"base.model: {folder}", fix
+        ) from error
     return tokenizer
-
-
-def choose_dtype(base: Base) -> tuple[torch.dtype, str]:
-    """The number format for the base's weights, and why."""
-    if base.dtype != "auto":
-        return getattr(torch, base.dtype), f"{base.dtype}, as the recipe says"
-    speed = measure_speed(best_device())
-    return speed.faster, f"{speed} (measured)"
 
 
 def load_base(base: Base, dtype: torch.dtype) -> LoadedBase:
@@ -54,12 +58,13 @@ def load_base(base: Base, dtype: torch.dtype) -> LoadedBase:
     folder = locate(base)
     transformers_logging.disable_progress_bar()
     try:
+        tokenizer = load_tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
         )
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        fix = "Name a causal language model that transformers knows, with safetensors weights."
+    except (ValueError, OSError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        fix = "Name a causal language model that transformers knows, with its tokenizer and whole weights."
         raise ResidencyError(f"The base does not load: {reason}", f"base.model: {folder}", fix) from error
     torch.nn.Module.to(model, best_device()).eval().requires_grad_(False)
-    return LoadedBase(model, Renderer(load_tokenizer(folder)), folder, base_fingerprint(folder))
+    return LoadedBase(model, Renderer(tokenizer), folder, base_fingerprint(folder))

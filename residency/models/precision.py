@@ -31,6 +31,11 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def measure_speed(device: torch.device, size: int = 1024) -> Speed:
     """Time products of two size x size matrices; takes about a tenth of a second."""
     return Speed(_gflops(device, torch.bfloat16, size), _gflops(device, torch.float32, size))

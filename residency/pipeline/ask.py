@@ -41,14 +41,14 @@ def ask_baselines(
 def baselines(
     recipe: Recipe, instructions: str, model: LanguageModel, train: Sequence[Example]
 ) -> list[Prompted]:
-    """The base as it is; zero-shot where there are instructions that differ; few-shot."""
+    """The base as it is; zero-shot where there are instructions; few-shot."""
     system = recipe.task.system
     found = [Prompted("base", model, system=system)]
-    if recipe.candidates.zero_shot and instructions != system:
+    if recipe.candidates.zero_shot and instructions:
         found.append(Prompted("zero-shot", model, instructions=instructions))
     if recipe.candidates.few_shot:
         shots = draw_shots(train, recipe.candidates.few_shot, recipe.split.seed)
-        found.append(Prompted("few-shot", model, instructions=instructions, shots=shots))
+        found.append(Prompted("few-shot", model, system=system, instructions=instructions, shots=shots))
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from residency import __version__
 from residency.core.errors import ResidencyError
@@ -29,6 +30,13 @@ def _unreadable(file: Path, error: OSError) -> ResidencyError:
     return ResidencyError(what, str(file), "Correct the path or the file's rights.")
 
 
+class Machine(NamedTuple):
+    """What models run on: the device's name, and the number format of a base's weights."""
+
+    device: str
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The recipe with its files and base, hashed stage by stage; each stage's inputs hold the earlier's."""
@@ -49,10 +57,10 @@ class Inputs:
 
     @cached_property
     def instructions(self) -> str:
-        """The full instructions, or the system prompt where there are none."""
+        """The full instructions; empty where the recipe names none."""
         file = self.recipe.task.instructions
         if file is None:
-            return self.recipe.task.system
+            return ""
         try:
             text = file.read_text(encoding="utf-8-sig").strip()
         except UnicodeDecodeError:
@@ -67,6 +75,12 @@ class Inputs:
         return text
 
     @cached_property
+    def software(self) -> dict[str, str]:
+        """Versions of what decides on tokens and weights: another one starts stages anew."""
+        names = ("torch", "transformers", "tokenizers", "peft")
+        return {"residency": __version__, **{name: version(name) for name in names}}
+
+    @cached_property
     def base(self) -> str:
         """Fingerprint of the base, tokenizer and template included."""
         return base_fingerprint(locate(self.recipe.base))
@@ -76,8 +90,8 @@ class Inputs:
         settings = self.recipe.data.model_dump(mode="json", exclude={"train", "validation", "test"})
         system = self.recipe.task.system
         return {
-            "version": __version__,
-            "files": self.hashes,
+            "software": self.software,
+            "files": {role: [file.name, self.hashes[role]] for role, file in self.files.items()},
             "data": settings,
             "system": system,
             "base": self.base,
@@ -91,29 +105,29 @@ class Inputs:
         """The rows and the split; another scorer freezes, and trains on, the same rows."""
         return {"rows": fingerprint(self.rows()), "split": self.recipe.split.model_dump(mode="json")}
 
-    def asked(self, dtype: str) -> dict[str, Any]:
-        """The frozen rows, how they are asked and scored, and in which number format."""
+    def asked(self, machine: Machine) -> dict[str, Any]:
+        """The frozen rows, how they are asked and scored, and on what."""
         task = self.recipe.task.model_dump(mode="json", include={"system", "scorer", "max_new_tokens"})
-        return {"freeze": fingerprint(self.freeze()), "task": task, "dtype": dtype}
+        return {"freeze": fingerprint(self.freeze()), "task": task, **machine._asdict()}
 
-    def baselines(self, dtype: str) -> dict[str, Any]:
+    def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
         candidates = self.recipe.candidates.model_dump(mode="json")
-        return {**self.asked(dtype), "instructions": self.instructions, "candidates": candidates}
+        return {**self.asked(machine), "instructions": self.instructions, "candidates": candidates}
 
-    def train(self, dtype: str) -> dict[str, Any]:
+    def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on."""
         return {
             "freeze": fingerprint(self.freeze()),
             "train": self.recipe.train.model_dump(mode="json"),
-            "dtype": dtype,
+            **machine._asdict(),
         }
 
-    def compare(self, dtype: str) -> dict[str, Any]:
+    def compare(self, machine: Machine) -> dict[str, Any]:
         """The tuned model and what is asked of it."""
         return {
-            **self.asked(dtype),
-            "train": fingerprint(self.train(dtype)),
+            **self.asked(machine),
+            "train": fingerprint(self.train(machine)),
             "train_sample": self.recipe.verdict.train_sample,
             "batch_size": self.recipe.candidates.batch_size,
         }
@@ -128,5 +142,5 @@ class Inputs:
                 "task": {"instructions"},
             },
         )
-        parts = [__version__, settings, self.hashes, self.instructions, self.base]
+        parts = [self.software, settings, self.hashes, self.instructions, self.base]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

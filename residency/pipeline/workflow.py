@@ -15,7 +15,7 @@ from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
 from residency.evals.scorers import get_scorer
-from residency.pipeline.inputs import Inputs
+from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
 
 
@@ -43,27 +43,34 @@ class Workflow:
         return self.workspace.runs / self.name
 
     @cached_property
-    def dtype(self) -> str:
-        """The base's number format; measured once a machine and kept, so that all stages agree."""
+    def machine(self) -> Machine:
+        """Device and number format; measured once a machine and kept, so that all stages agree."""
+        from residency.models.precision import best_device, device_name, measure_speed
+
+        device = best_device()
         if self.recipe.base.dtype != "auto":
-            return self.recipe.base.dtype
+            return Machine(device_name(device), self.recipe.base.dtype)
 
         def build(folder: Path) -> None:
-            from residency.pipeline.machine import measure
+            speed = measure_speed(device)
+            faster = str(speed.faster).removeprefix("torch.")
+            write_json(folder / "speed.json", {**speed._asdict(), "faster": faster})
 
-            measure(folder)
-
-        machine = {
+        known = {
             "node": platform.node(),
-            "machine": platform.machine(),
-            "python": platform.python_version(),
+            "device": device_name(device),
+            "torch": self.inputs.software["torch"],
         }
-        folder, _ = self.workspace.stage("machine", machine, build)
+        folder, _ = self.workspace.stage("machine", known, build)
         speed = read_json(folder / "speed.json")
         figures = f"bfloat16 {speed['bfloat16']:.0f}, float32 {speed['float32']:.0f} GFLOP/s measured"
         self.report.say(f"  precision: {speed['faster']} ({figures})")
-        dtype: str = speed["faster"]
-        return dtype
+        return Machine(known["device"], speed["faster"])
+
+    @property
+    def dtype(self) -> str:
+        """The number format of the base's weights."""
+        return self.machine.dtype
 
     @cached_property
     def checked(self) -> Path:
@@ -102,7 +109,7 @@ class Workflow:
                 self.report.say("  the instructions are still to be written: the prompted baselines suffer")
             ask_baselines(self.recipe, instructions, dtype, frozen, folder, self.report)
 
-        return self._stage("baselines", self.inputs.baselines(dtype), build)
+        return self._stage("baselines", self.inputs.baselines(self.machine), build)
 
     @cached_property
     def trained(self) -> Path:
@@ -114,7 +121,7 @@ class Workflow:
 
             tune(self.recipe, dtype, frozen, folder, self.report)
 
-        return self._stage("train", self.inputs.train(dtype), build, resumable=True)
+        return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
 
     @cached_property
     def compared(self) -> Path:
@@ -126,7 +133,7 @@ class Workflow:
 
             ask_tuned(self.recipe, dtype, frozen, trained, folder, self.report)
 
-        return self._stage("compare", self.inputs.compare(dtype), build)
+        return self._stage("compare", self.inputs.compare(self.machine), build)
 
     def conclude(self) -> Path:
         """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""

@@ -77,7 +77,9 @@ def test_seed_reproduces_and_another_seed_differs(tmp_path):
     for run in (first, second, other):
         run.run(Silent())
     assert_same(weights(first), weights(second))
-    assert any(not torch.equal(a, b) for a, b in zip(weights(first).values(), weights(other).values(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(weights(first).values(), weights(other).values(), strict=True)
+    )
 
 
 def test_best_weights_are_kept_and_patience_stops(tmp_path):

@@ -133,14 +133,19 @@ def test_rows_do_not_see_each_other(lora_model):
     use_packed_attention(lora_model)
     rows = draw_sequences(4, 5, [8, 14, 9])
     before = compute(lora_model, rows, 1)
-    changed = [rows[0], Rendered([*rows[1].ids[:5], *[i % 49 + 1 for i in rows[1].ids[5:]]], rows[1].supervised)]
+    changed = [
+        rows[0],
+        Rendered([*rows[1].ids[:5], *[i % 49 + 1 for i in rows[1].ids[5:]]], rows[1].supervised),
+    ]
     after = compute(lora_model, [*changed, rows[2]], 1)
     for number in (0, 2):
         of_row = before.sequence_N == number
         torch.testing.assert_close(
             after.logprobs_N[after.sequence_N == number], before.logprobs_N[of_row], rtol=1e-5, atol=1e-6
         )
-    assert not torch.allclose(before.logprobs_N[before.sequence_N == 1], after.logprobs_N[after.sequence_N == 1])
+    assert not torch.allclose(
+        before.logprobs_N[before.sequence_N == 1], after.logprobs_N[after.sequence_N == 1]
+    )
 
 
 def test_supervised_trunk_counts_once_a_sequence(lora_model):
