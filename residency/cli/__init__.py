@@ -65,7 +65,7 @@ def main() -> None:
 
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|torch)\.")
     try:
-        code = residency.main(standalone_mode=False)
+        code = residency.main(prog_name="residency", standalone_mode=False)
     except ResidencyError as error:
         print(error, file=sys.stderr)
         code = 1

@@ -18,12 +18,13 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
     For a task of the kind 'chat' the conversation goes on, and /new begins another; else every line
     is a conversation of its own, as the model was trained. An empty line or Ctrl-D ends.
     """
-    from residency.core.progress import choose_reporter, no_progress
+    from residency.core.errors import ResidencyError
+    from residency.core.progress import no_progress
     from residency.core.records import Example, Message, Source
     from residency.core.workspace import Workspace
     from residency.pipeline.talk import open_talk
 
-    talk = open_talk(Workspace.find(), name, compare, choose_reporter())
+    talk = open_talk(Workspace.find(), name, compare)
     click.echo(f"{talk.title}. An empty line ends.", err=True)
     turns: tuple[Message, ...] = ()
     for line in _lines():
@@ -32,10 +33,12 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
             continue
         asked = (*turns, Message("user", line))
         example = Example((*asked, Message("assistant", "")), Source("chat", 1))
-        answers = [
-            (voice.name, voice.answer([example], max_new_tokens or talk.max_new_tokens, no_progress)[0].text)
-            for voice in talk.voices
-        ]
+        room = max_new_tokens or talk.max_new_tokens
+        try:
+            answers = [(v.name, v.answer([example], room, no_progress)[0].text) for v in talk.voices]
+        except ResidencyError as error:
+            click.echo(f"{error}\nThis line was not asked; /new begins another conversation.", err=True)
+            continue
         for speaker, text in answers:
             click.echo(f"[{speaker}]\n{text}\n" if compare else f"{text}\n")
         if talk.goes_on:

@@ -65,12 +65,18 @@ def conclude(recipe: Path, overrides: tuple[str, ...], as_json: bool, gate: bool
 
 def print_report(content: Any, folder: Path) -> None:
     """The report in short, and where the long one is."""
+    from pydantic import ValidationError
     from rich.console import Console
 
+    from residency.core.errors import ResidencyError
     from residency.verdict.report_schema import Report
     from residency.verdict.terminal import render_terminal
 
-    report = Report.model_validate(content)
+    try:
+        report = Report.model_validate(content)
+    except ValidationError:
+        fix = "Run its recipe again with this version."
+        raise ResidencyError("This report was made by another version.", str(folder), fix) from None
     render_terminal(report, Console())
     click.echo(f"Report   {folder / 'report.html'}")
     click.echo(f"Chat     residency chat {report.run}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
     for section, key in path_keys():
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / Path(table[key]).expanduser())
+            table[key] = str(folder / os.path.expanduser(table[key]))
     base = tables.get("base")
     if isinstance(base, dict):
         _find_base(base, folder)
@@ -121,7 +122,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     if not isinstance(value, str) and _takes_text(names):
         value = text
     if names in set(path_keys()):
-        value = str(Path(value).expanduser().absolute())
+        value = str(Path(os.path.expanduser(value)).absolute())
     table = tables.setdefault(names[0], {})
     if not isinstance(table, dict):
         raise ResidencyError(
@@ -135,7 +136,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
 def _find_base(table: dict[str, Any], folder: Path) -> None:
     """A base that is a folder is named from `folder`, like any path; else it is a hub's name."""
     model = table.get("model")
-    if isinstance(model, str) and model and (path := folder / Path(model).expanduser()).is_dir():
+    if isinstance(model, str) and model and (path := folder / os.path.expanduser(model)).is_dir():
         table["model"] = str(path)
 
 

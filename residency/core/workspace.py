@@ -57,7 +57,7 @@ def write_text(file: Path, text: str) -> None:
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file of the workspace."""
-    return json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(file.read_text(encoding="utf-8", errors="surrogatepass"))
 
 
 def read_jsonl(file: Path) -> Iterator[dict[str, Any]]:
@@ -67,9 +67,9 @@ def read_jsonl(file: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def unwritable(file: Path, error: OSError) -> ResidencyError:
+def unwritable(file: Path, error: Exception) -> ResidencyError:
     """The user's error for a disk that is full or a folder that may not be written."""
-    reason = error.strerror or str(error)
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     fix = "Free some disk space or make the folder writable, then run the same command again."
     return ResidencyError(f"Writing failed: {reason}.", str(file), fix)
 

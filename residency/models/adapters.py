@@ -70,9 +70,9 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system:
     """
     card = {
         "base": base.fingerprint,
-        "base_folder": str(base.folder),
         "renderer": base.renderer.fingerprint,
         "system": system,
+        "dtype": base.dtype,
     }
     try:
         model.save_pretrained(str(folder))
@@ -81,8 +81,7 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, ResidencyError):
             raise
-        reason = error if isinstance(error, OSError) else OSError(None, str(error))
-        raise unwritable(folder, reason) from error
+        raise unwritable(folder, error) from error
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -107,9 +106,7 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
             what = f"The adapter was trained {name}: {card[key]}, not {now}."
             raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
     config = with_fused_linear(LoraConfig.from_pretrained(str(folder)))
-    model = PeftModel.from_pretrained(
-        base.model, str(folder), config=config, use_safetensors=True, autocast_adapter_dtype=False
-    )
+    model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
 
@@ -101,6 +102,22 @@ def _fused(
 def causal(length: int, device: torch.device) -> Tensor:
     """[L, L]: each query sees its own key and those before it."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+_LAYERS = {"full_attention", "sliding_attention"}
+
+
+def require_attention_only(model: PreTrainedModel) -> None:
+    """Refuse bases with layers that mix tokens outside attention, where packed rows would leak.
+
+    Raises:
+        ResidencyError: names the layers.
+    """
+    layers: list[str] = getattr(model.config.get_text_config(), "layer_types", None) or []
+    if others := sorted(set(layers) - _LAYERS):
+        fix = "Use a base of plain attention layers, e.g. a Llama, Qwen, Mistral or SmolLM model."
+        what = f"This base has layers of a kind that is not supported: {', '.join(others)}."
+        raise ResidencyError(what, type(model).__name__, fix)
 
 
 _NOT_PLAIN = ("softcap", "s_aux", "position_bias")

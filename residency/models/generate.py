@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 from residency.core.progress import Advance, no_progress
-from residency.models.attention import Trunk, attend, require_plain
+from residency.models.attention import Trunk, attend, require_attention_only, require_plain
 
 NAME = "residency_prefix"
 
@@ -74,6 +74,7 @@ def _prefix_attention(
 @contextmanager
 def _prefix_attention_in(model: PreTrainedModel) -> Iterator[None]:
     """Let `model` attend with a shared prefix; its own attention is put back afterwards."""
+    require_attention_only(model)
     AttentionInterface.register(NAME, _prefix_attention)
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)

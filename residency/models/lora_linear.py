@@ -7,7 +7,7 @@ base's format on float32 master weights, and the backward pass adds into one buf
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig
@@ -49,6 +49,8 @@ class _LoraProduct(torch.autograd.Function):
 class LoraLinear(Linear):
     """PEFT's LoRA layer with the products above where one plain, unmerged adapter is active."""
 
+    _casts: tuple[tuple[object, ...], Tensor, Tensor] | None = None
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """[..., in] -> [..., out]; every other case takes PEFT's path."""
         name = str(self.active_adapters[0]) if len(self.active_adapters) == 1 else ""
@@ -61,6 +63,11 @@ class LoraLinear(Linear):
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
         base = self.get_base_layer()
+        if not torch.is_grad_enabled():
+            a, b = self._cast(name, x.dtype)
+            h = torch.nn.functional.linear(x, a)
+            answered: Tensor = base(x) + torch.nn.functional.linear(h, b)
+            return answered
         y: Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
             x.flatten(0, -2),
             base.weight,
@@ -70,6 +77,14 @@ class LoraLinear(Linear):
             self.scaling[name],
         )
         return y.unflatten(0, x.shape[:-1])
+
+    def _cast(self, name: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A and s B in the base's format, kept until the weights change: every token needs them."""
+        a, b = cast(Tensor, self.lora_A[name].weight), cast(Tensor, self.lora_B[name].weight)
+        key = (name, dtype, a.device, a._version, b._version)
+        if self._casts is None or self._casts[0] != key:
+            self._casts = (key, a.to(dtype), (b * self.scaling[name]).to(dtype))
+        return self._casts[1:]
 
 
 def with_fused_linear(config: LoraConfig) -> LoraConfig:

@@ -29,7 +29,7 @@ def locate(base: Base) -> Path:
     Raises:
         ResidencyError: it is not there, or its weights are not safetensors.
     """
-    folder = Path(base.model).expanduser()
+    folder = Path(os.path.expanduser(base.model))
     if base.model == PACKAGED:
         folder = _packaged()
     elif not folder.is_dir():

@@ -98,8 +98,9 @@ class Inputs:
         }
 
     def check(self) -> dict[str, Any]:
-        """The rows, and what must be able to score them."""
-        return {**self.rows(), "scorer": self.recipe.task.scorer}
+        """The rows, what must be able to score them, and the room for their answers."""
+        task = self.recipe.task
+        return {**self.rows(), "scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
 
     def freeze(self) -> dict[str, Any]:
         """The rows and the split; another scorer freezes, and trains on, the same rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from residency.chat import Renderer
+from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
 from residency.data.check import Examination, examine
 from residency.data.split import freeze
@@ -26,7 +27,22 @@ def check(recipe: Recipe, folder: Path) -> None:
     for rows in examination.examples.values():
         for row in rows:
             require_form(scorer, row.example)
+    _require_room(examination, recipe)
     examination.write(folder)
+
+
+def _require_room(examination: Examination, recipe: Recipe) -> None:
+    """Refuse `task.max_new_tokens` that would cut off more than a tenth of the answers wanted."""
+    room = recipe.task.max_new_tokens
+    rows = [row for kept in examination.examples.values() for row in kept if len(row.example.messages) < 4]
+    longer = [row for row in rows if row.supervised_tokens > room]
+    if len(longer) > len(rows) / 10:
+        longest = max(row.supervised_tokens for row in longer)
+        raise ResidencyError(
+            f"{len(longer):,} of {len(rows):,} answers are longer than {room} tokens, and would be cut off.",
+            f"task.max_new_tokens, e.g. {longer[0].example.source}",
+            f"Give them room: --set task.max_new_tokens={longest}",
+        )
 
 
 def freeze_rows(recipe: Recipe, checked: Path, folder: Path) -> None:

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from residency.candidates.prompted import Prompted
 from residency.core.errors import ResidencyError
-from residency.core.progress import Reporter
 from residency.core.recipe import Base, Recipe
 from residency.core.workspace import Workspace, read_json
-from residency.models.adapters import AdapterOff, load_adapter
+from residency.models.adapters import AdapterOff, load_adapter, read_card
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
 from residency.models.precision import best_device, measure_speed
-from residency.pipeline.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Talk:
     """Whether the next line belongs to the same conversation."""
 
 
-def open_talk(workspace: Workspace, name: str, compare: bool, report: Reporter) -> Talk:
+def open_talk(workspace: Workspace, name: str, compare: bool) -> Talk:
     """The run called `name`, or the base of that name.
 
     Raises:
@@ -42,23 +41,28 @@ def open_talk(workspace: Workspace, name: str, compare: bool, report: Reporter) 
         if not name:
             raise
         return _open_base(name, not_a_run)
-    return _open_run(workspace, run, compare, report)
+    return _open_run(workspace, run, compare)
 
 
-def _open_run(workspace: Workspace, run: Path, compare: bool, report: Reporter) -> Talk:
+def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
     content = read_json(run / "run.json")
-    recipe = Recipe.model_validate(content["recipe"])
+    try:
+        recipe = Recipe.model_validate(content["recipe"])
+    except ValidationError:
+        fix = "Run its recipe again with this version."
+        raise ResidencyError("This run was made by another version.", run.name, fix) from None
     stage = content["stages"].get("train")
     adapter = workspace.folder / "stages" / str(stage) / "adapter"
     if not adapter.is_dir():
         fix = "Finish it: run `residency run` with its recipe again."
         what = "This run's tuned model is gone." if stage else "This run has no tuned model yet."
         raise ResidencyError(what, f"{run.name}: {content['status']}", fix)
-    base = load_base(recipe.base, getattr(torch, Workflow(recipe, workspace, report).dtype))
+    card = read_card(adapter)
+    base = load_base(recipe.base, getattr(torch, card["dtype"]))
     tuned = LocalModel(load_adapter(base, adapter), base.renderer, recipe.candidates.batch_size)
-    voices = [Prompted("tuned", tuned, system=recipe.task.system)]
+    voices = [Prompted("tuned", tuned, system=card["system"])]
     if compare:
-        voices.insert(0, Prompted("base", AdapterOff(tuned), system=recipe.task.system))
+        voices.insert(0, Prompted("base", AdapterOff(tuned), system=card["system"]))
     return Talk(f"{run.name}, tuned", tuple(voices), recipe.task.max_new_tokens, recipe.task.kind == "chat")
 
 

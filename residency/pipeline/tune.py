@@ -23,6 +23,8 @@ from residency.training.loop import Trainer
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
     """Train; writes `adapter/` and `training.json`. Checkpoints stand in `checkpoints/` until then."""
+    if (folder / "training.json").is_file():  # stopped between the last write and the stage's renaming
+        return
     rows = Frozen.read(frozen)
     base = load_base(recipe.base, getattr(torch, dtype))
     settings = recipe.train
@@ -55,7 +57,7 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
             "curve": [asdict(point) for point in trained.curve],
         },
     )
-    shutil.rmtree(folder / "checkpoints")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def render(renderer: Renderer, rows: Sequence[Checked], system: str) -> list[Rendered]:

@@ -96,7 +96,7 @@ class Workflow:
         return self._stage("freeze", self.inputs.freeze(), build)
 
     @cached_property
-    def asked(self) -> Path:
+    def answered(self) -> Path:
         """Stage 3: the base and the prompted baselines answer the test."""
         frozen, dtype = self.frozen, self.dtype
         instructions = self.inputs.instructions
@@ -142,7 +142,7 @@ class Workflow:
         with self._running():
             stages = {
                 "freeze": self.frozen,
-                "baselines": self.asked,
+                "baselines": self.answered,
                 "train": self.trained,
                 "compare": self.compared,
             }
@@ -152,29 +152,35 @@ class Workflow:
 
     def upto(self, stage: str) -> Path:
         """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folder."""
-        ways: Mapping[str, Callable[[], Path]] = {
-            "check": lambda: self.frozen,
-            "baselines": lambda: self.asked,
-            "train": lambda: self.trained,
+        ways: Mapping[str, tuple[str, Callable[[], Path]]] = {
+            "check": ("freeze", lambda: self.frozen),
+            "baselines": ("baselines", lambda: self.answered),
+            "train": ("train", lambda: self.trained),
         }
+        name, build = ways[stage]
         with self._running():
-            folder = ways[stage]()
-            self._note(f"stopped after {stage}", {stage: folder.name})
+            folder = build()
+            self._note(f"stopped after {stage}", {name: folder.name})
         return folder
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
-        done = self.folder / "run.json"
-        if not done.is_file() or read_json(done)["status"] != "done":
+        if not self._is_done():
             self._note("running", {})
         try:
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             with suppress(ResidencyError):  # the disk may be full, and the first error is the one to tell
-                self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
+                if not self._is_done():
+                    self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
             raise
+
+    def _is_done(self) -> bool:
+        """Whether the run had its verdict before: what happens to a later call changes nothing of it."""
+        file = self.folder / "run.json"
+        return file.is_file() and read_json(file)["status"] == "done"
 
     def _note(self, status: str, stages: Mapping[str, str], error: str = "") -> None:
         try:

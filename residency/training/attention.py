@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from residency.core.errors import ResidencyError
-from residency.models.attention import Trunk, attend, causal, require_plain
+from residency.models.attention import Trunk, attend, causal, require_attention_only, require_plain
 from residency.training.packing import Block, Layout
 
 NAME = "residency_packed"
@@ -86,5 +86,6 @@ def _to_grid(packed_TKD: Tensor, block: Block) -> Tensor:
 
 def use_packed_attention(model: PreTrainedModel) -> None:
     """Let `model` compute packed rows; calls then need `packed_layout`."""
+    require_attention_only(model)
     AttentionInterface.register(NAME, packed_attention)
     model.set_attn_implementation(NAME)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def write_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
 ) -> Path:
-    """Write `step-…` below `folder`: weights, optimiser moments, random state and `state` (JSON).
+    """Write `step-…` below `folder`: weights, optimiser moments and `state` (JSON).
 
     Raises:
         ResidencyError: the disk is full or not writable; nothing half-written stays.
@@ -57,25 +58,22 @@ def write_checkpoint(
             {k: v.contiguous() for k, v in trainable_state(model).items()}, partial / "weights.safetensors"
         )
         save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
-        save_file({"cpu": torch.get_rng_state()}, partial / "random.safetensors")
         write_json(partial / "state.json", {"step": step, **state})
         write_json(partial / "manifest.json", {f.name: _sha256(f) for f in sorted(partial.iterdir())})
         sync_folder(partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.replace(final)
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
+        raise unwritable(final, error) from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) or "I/O" in str(error) or "os error" in str(error):
-            reason = error if isinstance(error, OSError) else OSError(None, str(error))
-            raise unwritable(final, reason) from error
-        raise
     return final
 
 
 def read_checkpoint(
     checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Restore weights, optimiser and random state; returns the JSON state."""
+    """Restore weights and optimiser; returns the JSON state. No step draws random numbers."""
     device = next(model.parameters()).device
     load_trainable(model, load_file(checkpoint / "weights.safetensors", device=str(device)))
     tensors = load_file(checkpoint / "optimizer.safetensors", device=str(device))
@@ -85,7 +83,6 @@ def read_checkpoint(
         number, name = key.split(".", 1)
         packed["state"].setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict(packed)
-    torch.set_rng_state(load_file(checkpoint / "random.safetensors")["cpu"])
     state: dict[str, Any] = read_json(checkpoint / "state.json")
     return state
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
 from residency.core.errors import ResidencyError
 from residency.core.progress import Reporter
 from residency.core.recipe import Train
+from residency.core.workspace import read_json
 from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import (
     checkpoints,
@@ -51,7 +53,6 @@ class Progress:
     best_loss: float = math.inf
     without_gain: int = 0
     seconds: float = 0.0
-    tokens: int = 0
     recent: list[float] = field(default_factory=list)
 
     def record(self, point: Point) -> bool:
@@ -86,7 +87,6 @@ class Trained:
     stopped_early: bool
     curve: tuple[Point, ...]
     seconds: float
-    tokens: int
 
 
 class Trainer:
@@ -126,8 +126,8 @@ class Trainer:
         use_packed_attention(self.model)
         first = self._resume(report)
         stopped = self._exhausted()
-        with report.track("train", self.plan.steps * self.config.batch_size, "rows") as advance:
-            advance(first * self.config.batch_size, "")
+        left = (self.plan.steps - first) * self.config.batch_size
+        with report.track("train", left, "rows") as advance:
             for step in range(first, self.plan.steps):
                 if stopped:
                     break
@@ -159,7 +159,6 @@ class Trainer:
             loss = self.objective(compute(self.model, part, supervised)).loss
             loss.backward()
             total += loss.item()
-            self.progress.tokens += sum(len(s.ids) for s in part)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         if not (math.isfinite(total) and math.isfinite(norm.item())):
@@ -185,6 +184,12 @@ class Trainer:
 
     def _measure(self, step: int) -> str:
         loss = self.validation_loss()
+        if not math.isfinite(loss):
+            raise ResidencyError(
+                f"The validation loss is not finite after step {step}.",
+                "the validation rows",
+                "Lower train.learning_rate, or set base.dtype to float32.",
+            )
         recent = self.progress.recent
         point = Point(
             step=step + 1,
@@ -205,17 +210,17 @@ class Trainer:
 
     def _resume(self, report: Reporter) -> int:
         whole = checkpoints(self.folder)
-        if not whole:
+        steps = {int(path.name.removeprefix("step-")) for path in whole}
+        usable = [path for path in whole if read_json(path / "state.json")["best_step"] in steps]
+        if not usable:
             return 0
-        state = read_checkpoint(whole[-1], self.model, self.optimizer)
+        state = read_checkpoint(usable[-1], self.model, self.optimizer)
         self.progress = Progress.from_json(state)
         report.say(f"  resumed after step {state['step']} of {self.plan.steps}")
         step: int = state["step"]
         return step
 
     def _finish(self, stopped: bool) -> Trained:
-        from safetensors.torch import load_file
-
         best = self.folder / f"step-{self.progress.best_step:08d}" / "weights.safetensors"
         with torch.no_grad():
             device = next(iter(trainable_state(self.model).values())).device
@@ -226,5 +231,4 @@ class Trainer:
             stopped_early=stopped,
             curve=tuple(self.progress.curve),
             seconds=self.progress.seconds,
-            tokens=self.progress.tokens,
         )

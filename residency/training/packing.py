@@ -55,7 +55,6 @@ class Packed:
         target_N: The supervised tokens.
         sequence_N: The number of the sequence, in the order given to `pack`.
         layout: For the attention.
-        logical_tokens: Tokens of all sequences when nothing is shared.
     """
 
     ids_T: Tensor
@@ -65,7 +64,6 @@ class Packed:
     target_N: Tensor
     sequence_N: Tensor
     layout: Layout
-    logical_tokens: int
 
 
 def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> Packed:
@@ -96,7 +94,6 @@ def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> P
         target_N=torch.tensor(target, dtype=torch.long, device=device),
         sequence_N=torch.tensor(owner, dtype=torch.long, device=device),
         layout=_layout(trunk, [len(sequences[i].ids) - trunk for i in order], device),
-        logical_tokens=sum(len(s.ids) for s in sequences),
     )
 
 

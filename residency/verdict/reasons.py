@@ -118,7 +118,7 @@ def overlapping(overlap: int, n: int) -> str | None:
         return None
     inputs, stand = ("input", "row stands") if overlap == 1 else ("inputs", "rows stand")
     return (
-        f"The {inputs} of {count(overlap)} test {stand} in the training rows too "
+        f"The {inputs} of {count(overlap)} test {stand} in the training or validation rows too "
         f"({percent(overlap / n)} of the test), so tuned's figure is partly recall."
     )
 

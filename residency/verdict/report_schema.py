@@ -80,7 +80,7 @@ class DataPart(Part):
     test_hash: str
     """Hash of the frozen test rows."""
     overlap: Count
-    """Test rows whose input stands in the training rows too."""
+    """Test rows whose input stands in the training or validation rows too."""
 
 
 class CandidateSummary(Part):

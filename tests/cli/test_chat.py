@@ -74,9 +74,12 @@ def test_a_conversation_goes_on_where_the_task_is_one(done, tmp_path):
     assert seen == [["one"], ["two"]]
 
 
-def test_a_text_with_structure_in_it_is_told(done):
-    called = done.line("chat", done.name, stdin="say <|im_end|>\n")
-    assert "<|im_end|>" in called.mistake()["what"]
+def test_a_text_with_structure_in_it_is_told_and_the_talk_goes_on(done, asked):
+    question, got = asked
+    called = done.line("chat", done.name, stdin=f"say <|im_end|>\n{question}\n")
+    assert (called.code, called.out) == (0, f"{got['tuned']}\n\n")
+    assert "what:  The text holds '<|im_end|>'" in called.err
+    assert "Traceback" not in called.err
 
 
 @pytest.mark.parametrize("name", ["", "../runs"])

@@ -57,10 +57,18 @@ def test_the_gate_decides_the_exit_code_only_where_it_is_asked_for(done, tmp_pat
     assert json.loads(line("run", *refused, "--gate", "--json").out)["verdict"]["gate"] == "do not ship"
 
 
+def two_turns(number):
+    turns = [("user", f"item {number}"), ("assistant", "a"), ("user", "again"), ("assistant", "a")]
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
 def test_a_model_that_has_learned_its_task_ships_with_code_0(line, tmp_path, tiny_base):
-    """One letter to everything: the tiny base learns that much, and did not know it."""
+    """One letter to everything: the tiny base learns that much, and did not know it.
+
+    It does not learn to stop; rows of several turns may be cut off after their first token.
+    """
     recipe = write_project(tmp_path / "easy", tiny_base)
-    write_rows(tmp_path / "easy" / "rows.jsonl", ({"input": f"item {i}", "output": "a"} for i in range(40)))
+    write_rows(tmp_path / "easy" / "rows.jsonl", map(two_turns, range(40)))
     options = ["task.max_new_tokens=1", "split.test=15"]
     called = line("run", recipe, "--gate", "--json", *(word for o in options for word in ("--set", o)))
     report = json.loads(called.out)
@@ -89,7 +97,7 @@ def test_runs_are_listed_and_shown(done, tmp_path):
     ]
     assert [text.split()[0] for text in line("runs").out.splitlines()] == [run["run"] for run in listed]
     latest = line("runs", "latest")
-    assert latest.out.startswith(f"{listed[0]['run']}: stopped after check\n  check: {line.home}")
+    assert latest.out.startswith(f"{listed[0]['run']}: stopped after check\n  freeze: {line.home}")
     assert json.loads(line("runs", "latest", "--json").out)["status"] == "stopped after check"
     assert line("runs", done.name).out == done.called.out.replace(
         str(done.line.home), str(line.home)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from pydantic import TypeAdapter
 
-from residency.core.workspace import read_json, read_jsonl
+from residency.core.workspace import read_json, read_jsonl, write_json
 from residency.verdict.report_schema import Report
 from tests.pipeline.conftest import Done
 from tests.pipeline.projects import STAGES, Line, answers, write_project, write_rows
@@ -107,6 +107,13 @@ def test_a_second_run_repeats_nothing(done):
     assert before == after
     assert (done.folder / "report.json").read_bytes() == report
     assert again.out == done.called.out
+
+
+def test_a_report_of_the_same_stages_keeps_its_date(copied):
+    file = copied.line.home / "runs" / copied.name / "report.json"
+    write_json(file, {**read_json(file), "created": "2001-02-03T04:05:06+0000"})
+    assert copied.line("run", copied.recipe).code == 0
+    assert read_json(file)["created"] == "2001-02-03T04:05:06+0000"
 
 
 def test_the_same_project_and_base_elsewhere_are_the_same_run(copied, tiny_base, tmp_path):

@@ -64,11 +64,7 @@ def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at):
     result = resumed.run(Silent())
     assert_same(weights(resumed), weights(whole))
     assert result.curve == expected.curve
-    assert (result.steps, result.best_step, result.tokens) == (
-        expected.steps,
-        expected.best_step,
-        expected.tokens,
-    )
+    assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
 
 
 def test_seed_reproduces_and_another_seed_differs(tmp_path):
@@ -159,7 +155,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_and_nothing_half_written(tmp_pa
 
     def full(tensors, file):
         calls.append(file)
-        if len(calls) > 4:  # the second checkpoint's optimiser
+        if len(calls) > 3:  # the second checkpoint's optimiser
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, file)
 

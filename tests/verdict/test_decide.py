@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from sample_report import CURVE, row, rows
 from scipy import stats
 
 from residency.core.errors import ResidencyError
@@ -9,6 +8,7 @@ from residency.core.recipe import Verdict
 from residency.evals.scored import Scored
 from residency.verdict.decide import best_baseline, compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.report_schema import CurvePoint
+from tests.verdict.sample_report import CURVE, row, rows
 
 NO_CURVE: list[CurvePoint] = []
 EQUAL = (88, 100)  # tuned on training rows: no gap to 132 of 150
@@ -194,7 +194,9 @@ def test_the_gap_is_told_where_chance_does_not_explain_it():
 
 def test_overlap_few_rows_and_no_failure_are_told():
     result = verdict(rows(n=60, train=(60, 60), base=0, tuned=60), overlap=3)
-    assert said(result, "The inputs of 3 test rows stand in the training rows too (5.0 % of the test)")
+    assert said(
+        result, "The inputs of 3 test rows stand in the training or validation rows too (5.0 % of the test)"
+    )
     assert said(result, "only 60 test rows, so tuned's interval is 6 points wide")
     assert said(result, "failed none of 60 rows, which still fits a failure rate of up to 5.0 %")
     plain = verdict(rows(n=100, train=(99, 100), base=0, tuned=99))

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 import pytest
 from pydantic import ValidationError
 from rich.console import Console
-from sample_report import CURVE, report, row, rows
 
 from residency.core.recipe import Verdict
 from residency.evals.statistics import Interval
@@ -15,6 +14,7 @@ from residency.verdict.figures import p_value, percent, points
 from residency.verdict.html import render_html
 from residency.verdict.report_schema import CurvePoint, Report
 from residency.verdict.terminal import render_terminal
+from tests.verdict.sample_report import CURVE, report, row, rows
 
 SHIPPED = report(rows(base=0, zero_shot=14, few_shot=21, tuned=132))
 
