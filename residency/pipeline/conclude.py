@@ -5,22 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_text
 from residency.data.ledger import count_fates
 from residency.data.split import Frozen
 from residency.evals.scored import Scored
+from residency.pipeline.inputs import Inputs
 from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.html import render_html
 from residency.verdict.report_schema import BasePart, DataPart, FilePart, FindingPart, Report, TrainingPart
 
-if TYPE_CHECKING:
-    from residency.pipeline.workflow import Workflow
 
-
-def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
-    """Write `report.json`, `report.html`, `scored.jsonl` and `ledger.jsonl` into the run's folder.
+def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
+    """Write `report.json`, `report.html`, `scored.jsonl` and `ledger.jsonl` into the run's `folder`.
 
     A report that is there already for the same stages keeps its date.
     """
@@ -29,19 +27,17 @@ def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
     ]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
-    settings = workflow.recipe.verdict
+    settings = inputs.recipe.verdict
     training = TrainingPart(
         **read_json(stages["train"] / "training.json"), adapter=str(stages["train"] / "adapter")
     )
-    data = _data(workflow, frozen)
+    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json")["rows"])
     report = Report(
         schema_="residency.report/1",
-        run=workflow.name,
-        created=_created(workflow.folder / "report.json"),
-        recipe=workflow.recipe.to_json(),
-        base=BasePart(
-            model=workflow.recipe.base.model, dtype=workflow.dtype, fingerprint=workflow.inputs.base
-        ),
+        run=folder.name,
+        created=_created(folder / "report.json"),
+        recipe=inputs.recipe.to_json(),
+        base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
         candidates=summarise(rows, settings.confidence),
         comparisons=compare(rows, settings.confidence),
@@ -50,7 +46,6 @@ def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
         failures=pick_failures(rows),
         verdict=decide(rows, training.curve, settings, data.overlap),
     )
-    folder = workflow.folder
     write_jsonl(folder / "scored.jsonl", scored_rows)
     write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))
     write_text(folder / "report.html", render_html(report))
@@ -58,9 +53,7 @@ def conclude(workflow: Workflow, stages: Mapping[str, Path]) -> Report:
     return report
 
 
-def _data(workflow: Workflow, frozen: Frozen) -> DataPart:
-    inputs = workflow.inputs
-    read = read_json(workflow.checked / "examination.json")["rows"]
+def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataPart:
     findings = [
         FindingPart(
             id=finding.id,
@@ -74,7 +67,7 @@ def _data(workflow: Workflow, frozen: Frozen) -> DataPart:
     overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
     return DataPart(
         files=[
-            FilePart(file=file.name, role=role, sha256=inputs.hashes[role], rows=read[role])
+            FilePart(file=file.name, role=role, sha256=inputs.hashes[role], rows=rows_read[role])
             for role, file in inputs.files.items()
         ],
         rows=len(frozen.fates),

@@ -141,12 +141,13 @@ class Workflow:
 
         with self._running():
             stages = {
+                "check": self.checked,
                 "freeze": self.frozen,
                 "baselines": self.answered,
                 "train": self.trained,
                 "compare": self.compared,
             }
-            conclude(self, stages)
+            conclude(self.folder, self.inputs, self.dtype, stages)
             self._note("done", {name: folder.name for name, folder in stages.items()})
         return self.folder
 
