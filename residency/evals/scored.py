@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example
-from residency.evals.scorers import Scorer
+from residency.evals.scorers import Score, Scorer
 
 Split = Literal["test", "train"]
 
@@ -67,15 +67,18 @@ def require_form(scorer: Scorer, example: Example) -> None:
     Raises:
         ResidencyError: names file and row.
     """
+    _grade(scorer, example, example.answer)
+
+
+def _grade(scorer: Scorer, example: Example, got: str) -> Score:
     try:
-        scorer(example.answer, example.answer)
+        return scorer(example.answer, got)
     except ResidencyError as error:
         raise ResidencyError(error.what, str(example.source), error.fix) from None
 
 
 def _score(candidate: str, split: Split, example: Example, completion: Completion, scorer: Scorer) -> Scored:
-    require_form(scorer, example)
-    score = scorer(example.answer, completion.text)
+    score = _grade(scorer, example, completion.text)
     reason = score.reason
     if not score.passed and completion.finish == "length":
         reason += f"; cut off after {completion.completion_tokens} tokens"

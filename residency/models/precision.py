@@ -19,10 +19,6 @@ class Speed(NamedTuple):
         """bfloat16 only where it gains at least a tenth: it costs precision."""
         return torch.bfloat16 if self.bfloat16 > 1.1 * self.float32 else torch.float32
 
-    def __str__(self) -> str:
-        name = str(self.faster).removeprefix("torch.")
-        return f"bfloat16 {self.bfloat16:.0f}, float32 {self.float32:.0f} GFLOP/s: {name}"
-
 
 def best_device() -> torch.device:
     """The first GPU where there is one, else the CPU."""
