@@ -18,7 +18,7 @@ from residency.core.records import Completion, Conversation
 from residency.core.workspace import read_json, unwritable, write_json
 from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase
-from residency.models.lora_linear import with_fused_linear
+from residency.models.lora_linear import join_siblings, with_fused_linear
 
 _CARD = "residency.json"
 
@@ -51,7 +51,9 @@ def attach_lora(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> Pre
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return cast(PreTrainedModel, get_peft_model(model, with_fused_linear(config)))
+        adapted = get_peft_model(model, with_fused_linear(config))
+    join_siblings(adapted)
+    return cast(PreTrainedModel, adapted)
 
 
 def count_trainable(model: torch.nn.Module) -> Trainable:
@@ -107,6 +109,7 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
             raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
     config = with_fused_linear(LoraConfig.from_pretrained(str(folder)))
     model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
+    join_siblings(model)
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)

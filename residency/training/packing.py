@@ -1,47 +1,22 @@
-"""Sequences that share a prefix become one packed row: the trunk once, then every branch.
+"""Sequences that share prefixes become one packed row: every shared prefix once, then what differs.
 
-The trunk is the longest common prefix of the sequences. A branch attends to the trunk and to
-itself, its positions go on where the trunk ends, and the trunk's last state predicts every
-branch's first token. So each supervised token gets the log-probability that it has when its
-sequence is computed alone, up to rounding.
+A node of the tree attends to its ancestors and to itself, and its positions go on where its parent
+ends; the state that predicts a node's first token is its parent's last. So each supervised token
+gets the log-probability that it has when its sequence is computed alone, up to rounding.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from residency.chat import Rendered
-
-
-@dataclass(frozen=True)
-class Block:
-    """Branches of like length, S of them, that the attention computes as a padded grid of S x L.
-
-    Attributes:
-        start, stop: The packed tokens of these branches.
-        place_B: Where in the flattened grid each of these stop - start tokens lies.
-        rows: S.
-        longest: L.
-    """
-
-    start: int
-    stop: int
-    place_B: Tensor
-    rows: int
-    longest: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where trunk and branches lie among the packed tokens: the trunk first, then block by block."""
-
-    trunk: int
-    blocks: tuple[Block, ...]
+from residency.training.layout import Layout, lay_out
+from residency.training.tree import Tree, build_tree, most_tokens_added, shared_with_previous
 
 
 @dataclass(frozen=True)
@@ -52,7 +27,7 @@ class Packed:
         ids_T, position_T: Token ids and their positions within their own sequence.
         predict_P: The packed positions whose states predict something, each once.
         state_N: For each supervised token, which of the P states predicts it.
-        target_N: The supervised tokens.
+        target_N: The supervised tokens; one that k sequences share stands k times.
         sequence_N: The number of the sequence, in the order given to `pack`.
         layout: For the attention.
     """
@@ -67,74 +42,88 @@ class Packed:
 
 
 def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> Packed:
-    """Pack sequences into one row; a supervised token of the trunk counts once a sequence."""
-    trunk = _shared(sequences)
-    ids = list(sequences[0].ids[:trunk])
-    positions = list(range(trunk))
+    """Pack sequences into one row; the supervised tokens keep the order of the sequences."""
+    tree = build_tree([s.ids for s in sequences])
+    layout, order, starts = lay_out(tree, device)
+    nodes = [tree.nodes[number] for number in order]
     predict: list[int] = []
     target: list[int] = []
     owner: list[int] = []
-    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i].ids))
-    for number in order:
-        tokens, supervised = sequences[number]
-        shift = len(ids) - trunk
-        ids.extend(tokens[trunk:])
-        positions.extend(range(trunk, len(tokens)))
-        for t in range(1, len(tokens)):
+    for number, (ids, supervised) in enumerate(sequences):
+        where = _places(tree, starts, number)
+        for t in range(1, len(ids)):
             if supervised[t]:
-                predict.append(t - 1 if t <= trunk else t - 1 + shift)
-                target.append(tokens[t])
+                predict.append(where[t - 1])
+                target.append(ids[t])
                 owner.append(number)
-    predict_P, state_N = torch.tensor(predict, dtype=torch.long, device=device).unique(return_inverse=True)
+
+    def tensor(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=device)
+
+    predict_P, state_N = tensor(predict).unique(return_inverse=True)
     return Packed(
-        ids_T=torch.tensor(ids, dtype=torch.long, device=device),
-        position_T=torch.tensor(positions, dtype=torch.long, device=device),
+        ids_T=tensor([i for n in nodes for i in sequences[n.sequence].ids[n.begin : n.end]]),
+        position_T=tensor([position for n in nodes for position in range(n.begin, n.end)]),
         predict_P=predict_P,
         state_N=state_N,
-        target_N=torch.tensor(target, dtype=torch.long, device=device),
-        sequence_N=torch.tensor(owner, dtype=torch.long, device=device),
-        layout=_layout(trunk, [len(sequences[i].ids) - trunk for i in order], device),
+        target_N=tensor(target),
+        sequence_N=tensor(owner),
+        layout=layout,
     )
 
 
-def _shared(sequences: Sequence[Rendered]) -> int:
-    """Length of the common prefix; every sequence keeps at least one token for its branch."""
-    prefix = os.path.commonprefix([s.ids for s in sequences])
-    return min(len(prefix), min(len(s.ids) for s in sequences) - 1)
+def _places(tree: Tree, starts: Sequence[int], sequence: int) -> list[int]:
+    """Where each token of a sequence lies in the packed row."""
+    return list(
+        chain.from_iterable(
+            range(starts[number], starts[number] + len(tree.nodes[number])) for number in tree.paths[sequence]
+        )
+    )
 
 
-def _layout(trunk: int, lengths: list[int], device: torch.device | str) -> Layout:
-    """Cut the branches, shortest first, into blocks that pad at most a quarter of the longest away."""
-    blocks: list[Block] = []
-    begin, start = 0, trunk
-    for end in range(1, len(lengths) + 1):
-        if end < len(lengths) and lengths[end] * 0.75 <= lengths[begin] + 4:
-            continue
-        chosen, longest = lengths[begin:end], lengths[end - 1]
-        place = [row * longest + t for row, length in enumerate(chosen) for t in range(length)]
-        stop = start + len(place)
-        blocks.append(Block(start, stop, torch.tensor(place, device=device), len(chosen), longest))
-        begin, start = end, stop
-    return Layout(trunk, tuple(blocks))
+_CLUSTER = 32
+"""Tokens beyond what a whole batch shares that keep two sequences together in a micro-batch."""
 
 
 def micro_batches(sequences: Sequence[Rendered], budget: int) -> Iterator[list[Rendered]]:
     """Split a batch so that each part packs into at most `budget` tokens, or is one sequence.
 
-    Sequences of like length go together, so that the attention pads little; the order within an
-    optimiser step changes nothing, since its gradients are summed.
+    Sequences with a prefix in common go together, so that it is computed once; apart from that,
+    sequences of like length do, so that the attention pads little. The order within an optimiser
+    step changes nothing, since its gradients are summed; the steps themselves are drawn at random.
     """
+    if packed_length(sequences) <= budget:
+        yield list(sequences)
+        return
     part: list[Rendered] = []
-    for sequence in sorted(sequences, key=lambda s: len(s.ids)):
-        if part and packed_length([*part, sequence]) > budget:
+    tokens = 0
+    for sequence, shared in _by_prefix_and_length(sequences):
+        added = most_tokens_added(len(sequence.ids), shared if part else 0)
+        if part and tokens + added > budget:
             yield part
-            part = []
+            part, added = [], len(sequence.ids)
+            tokens = 0
         part.append(sequence)
+        tokens += added
     if part:
         yield part
 
 
+def _by_prefix_and_length(sequences: Sequence[Rendered]) -> Iterator[tuple[Rendered, int]]:
+    """Clusters that share a prefix, the shortest first; with each sequence, what it shares with the last."""
+    ordered = sorted(sequences, key=lambda s: s.ids)
+    shared = shared_with_previous([s.ids for s in ordered])
+    everywhere = min(shared[1:], default=0)
+    clusters: list[list[tuple[Rendered, int]]] = []
+    for sequence, tokens in zip(ordered, shared, strict=True):
+        if not clusters or tokens < everywhere + _CLUSTER:
+            clusters.append([(sequence, everywhere)])
+        else:
+            clusters[-1].append((sequence, tokens))
+    clusters.sort(key=lambda cluster: max(len(s.ids) for s, _ in cluster))
+    return chain.from_iterable(clusters)
+
+
 def packed_length(sequences: Sequence[Rendered]) -> int:
     """Number of tokens T that `pack` would compute."""
-    trunk = _shared(sequences)
-    return trunk + sum(len(s.ids) - trunk for s in sequences)
+    return sum(len(node) for node in build_tree([s.ids for s in sequences]).nodes)

@@ -84,15 +84,16 @@ def test_check_tells_every_finding_in_words(check):
 def test_names_that_no_registry_knows_are_told_before_any_work(line, recipe):
     called = line("run", recipe, "--set", "task.scorer=luck", "--set", "train.objective=hope")
     assert called.code == 1
-    assert called.err.splitlines() == [
+    *lines, known = called.err.splitlines()
+    assert lines == [
         "what:  There is no scorer 'luck'.",
         "where: task.scorer",
         "fix:   Use one of: exact, fields, json, label.",
         "",
         "what:  There is no objective 'hope'.",
         "where: train.objective",
-        "fix:   Use one of: sft.",
     ]
+    assert known.startswith("fix:   Use one of: ") and "sft" in known  # other tests register their own
     assert line.files() == set()
 
 

@@ -43,6 +43,22 @@ def draw_sequences(seed: int, shared: int, lengths: list[int], multi_turn: bool 
     return rows
 
 
+def draw_tree(seed: int, lengths: list[int], fan: int) -> list[Rendered]:
+    """A tree's rows: `fan` nodes under each, of about `lengths[level]` tokens; the root is not supervised."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def below(prefix: list[int], level: int) -> list[list[int]]:
+        spread = int(torch.randint(0, 3, (1,), generator=generator))
+        tokens = torch.randint(1, 50, (lengths[level] + spread,), generator=generator).tolist()
+        row = prefix + tokens
+        if level + 1 == len(lengths):
+            return [row]
+        return [leaf for _ in range(fan) for leaf in below(row, level + 1)]
+
+    rows = [row if len(row) > 1 else [*row, 1, 2] for row in below([], 0)]
+    return [Rendered(row, [i >= min(lengths[0], len(row) - 1) for i in range(len(row))]) for row in rows]
+
+
 @pytest.fixture
 def lora_model() -> LlamaForCausalLM:
     """A tiny Llama with LoRA whose B matrices are not 0, so that every gradient is alive."""

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -29,15 +39,18 @@ from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective
 from residency.training.packing import micro_batches
 
-from .conftest import SIZE, draw_sequences
+from .conftest import SIZE, draw_sequences, draw_tree
 
 FAMILIES = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM, {}),
-    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 64}),
+    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": 9}),
     "gemma": (GemmaConfig, GemmaForCausalLM, {}),
+    "gemma3": (Gemma3TextConfig, Gemma3ForCausalLM, {"sliding_window": 7, "num_hidden_layers": 6}),
+    "phi": (PhiConfig, PhiForCausalLM, {"num_key_value_heads": 4}),
     "phi3": (Phi3Config, Phi3ForCausalLM, {"sliding_window": None}),
+    "granite": (GraniteConfig, GraniteForCausalLM, {"logits_scaling": 2.0}),
 }
 
 
@@ -93,10 +106,20 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
 
 
+ROWS = {
+    "nothing shared": draw_sequences(0, 0, [3, 9, 17, 5, 30, 4], multi_turn=True),
+    "one token shared": draw_sequences(1, 1, [3, 9, 17, 5, 30, 4], multi_turn=True),
+    "a prompt shared": draw_sequences(11, 11, [3, 9, 17, 5, 30, 4], multi_turn=True),
+    "prompts under a prompt": draw_tree(2, [10, 12, 9], 2),
+    "rows that end within others": draw_tree(3, [9, 9, 0], 3),
+    "two prompts": [*draw_sequences(4, 12, [3, 9, 5]), *draw_sequences(5, 14, [8, 2])],
+}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("shared", [0, 1, 11])
-def test_loss_and_every_gradient_equal_plain_peft(family, shared):
-    rows = draw_sequences(shared, shared, [3, 9, 17, 5, 30, 4], multi_turn=True)
+@pytest.mark.parametrize("kind", ROWS)
+def test_loss_and_every_gradient_equal_plain_peft(family, kind):
+    rows = ROWS[kind]
     reference, packed = stock(family), ours(family)
     expected, got = plain_loss(reference, rows), packed_loss(packed, rows, budget=10_000)
     expected.backward()
@@ -169,7 +192,50 @@ def test_bfloat16_takes_the_short_way_and_stays_close():
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05)
 
 
-def test_a_window_shorter_than_a_row_is_refused():
-    model = ours("mistral")
-    with pytest.raises(ResidencyError, match="sliding window of 64"):
-        compute(model, draw_sequences(7, 0, [80]), 1)
+@pytest.fixture(scope="module")
+def pairs():
+    return {family: (stock(family), ours(family)) for family in FAMILIES}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    family=st.sampled_from(sorted(FAMILIES)),
+    seed=st.integers(0, 10**6),
+    lengths=st.lists(st.integers(0, 14), min_size=1, max_size=3),
+    fan=st.integers(1, 3),
+)
+def test_every_logprob_of_random_trees_equals_plain(pairs, family, seed, lengths, fan):
+    reference, packed = pairs[family]
+    rows = draw_tree(seed, [*lengths, 5], fan)
+    with torch.no_grad():
+        batch = compute(packed, rows, 1)
+        for number, (ids, supervised) in enumerate(rows):
+            logprobs_TV = reference(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+            wanted = [logprobs_TV[t - 1, ids[t]] for t in range(1, len(ids)) if supervised[t]]
+            got = batch.logprobs_N[batch.sequence_N == number]
+            torch.testing.assert_close(got, torch.stack(wanted), rtol=1e-5, atol=2e-6)
+
+
+def test_fifty_steps_follow_the_plain_loop():
+    """AdamW on plain PEFT, row by row, against packed steps: the same losses all the way."""
+    reference, packed = stock("llama"), ours("llama")
+    models = (reference, packed)
+    optimizers = [torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=3e-3) for m in models]
+    curve: list[float] = []
+    for step in range(50):
+        rows = draw_tree(step % 5, [6, 7, 5], 2)
+        losses = [plain_loss(reference, rows), packed_loss(packed, rows, budget=40)]
+        for loss, optimizer in zip(losses, optimizers, strict=True):
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=1e-5)
+        curve.append(losses[0].item())
+    assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
+
+
+def test_attention_that_caps_its_scores_is_refused():
+    model = attach_lora(Gemma2ForCausalLM(Gemma2Config(**SIZE)).eval().requires_grad_(False), 3, 6, 1)
+    use_packed_attention(model)
+    with pytest.raises(ResidencyError, match="softcap"):
+        compute(model, draw_sequences(7, 0, [8]), 1)
