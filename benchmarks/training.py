@@ -1,122 +1,63 @@
-"""Seconds a row of one training step: packed, against plain transformers + PEFT with padding.
+"""Seconds a row of our training step, and the share of the machine's matrix products that it uses.
 
-Both see the same rows, adapters, number format and threads, in turn; medians are printed, the
-relative difference of their losses, and the machine's matrix-product speed in the same run.
-
-    python benchmarks/training.py [--rows 32] [--steps 5] [--json]
+python benchmarks/training.py --quick                             our step alone, all workloads
+python benchmarks/training.py --quick --workload shared_prompt    our step alone, one workload
+python benchmarks/training.py --profile --workload long_tail      its operations by time
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
-import time
-from pathlib import Path
 
-import torch
-from peft import LoraConfig, get_peft_model
+from training_ours import Ours, profile, quick
+from training_rows import WORKLOADS, Row, describe, make_rows
 
-from residency.chat import Rendered
+from residency.chat import Renderer
 from residency.core.recipe import Base
-from residency.core.records import with_system
-from residency.data.read import read_rows
-from residency.data.shapes import RowError, to_example
-from residency.models.adapters import attach_lora
-from residency.models.load import load_base
+from residency.models.load import load_tokenizer
 from residency.models.precision import best_device, measure_speed
-from residency.training.attention import use_packed_attention
-from residency.training.engine import compute, supervised_count
-from residency.training.objectives import get_objective
-from residency.training.packing import micro_batches
-
-TICKETS = Path(__file__).parent.parent / "recipes" / "tickets"
+from residency.models.source import locate
 
 
-def ticket_rows(renderer, system: str) -> list[Rendered]:
-    examples = []
-    for row in read_rows(TICKETS / "tickets.jsonl"):
-        try:
-            examples.append(to_example(row, None, None))
-        except RowError:
-            continue
-    rendered = renderer.render_many([with_system(e.messages, system) for e in examples])
-    return [row for row in rendered if len(row.ids) < 512]
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--workload", choices=list(WORKLOADS), help="default: all")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
+    parser.add_argument("--rows", type=int, default=16, help="rows a step of ours")
+    parser.add_argument("--quick", action="store_true", help="ours only, in under 40 seconds")
+    parser.add_argument("--profile", action="store_true", help="ours only: operations by time")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
 
 
-def packed_step(model, rows: list[Rendered]) -> float:
-    supervised, total = supervised_count(rows), 0.0
-    for part in micro_batches(rows, 4096):
-        loss = get_objective("sft")(compute(model, part, supervised)).loss
-        loss.backward()
-        total += loss.item()
-    return total
+def rows_for(workload: str, number: int) -> list[Row]:
+    tokenizer = load_tokenizer(locate(Base()))
+    return make_rows(workload, number, Renderer(tokenizer), lambda text: len(tokenizer.tokenize(text)))
 
 
-def padded_step(model, rows: list[Rendered]) -> float:
-    longest = max(len(r.ids) for r in rows)
-    ids = torch.tensor([r.ids + [0] * (longest - len(r.ids)) for r in rows])
-    mask = torch.tensor([[1] * len(r.ids) + [0] * (longest - len(r.ids)) for r in rows])
-    labels = torch.tensor(
-        [
-            [t if s else -100 for t, s in zip(r.ids, r.supervised, strict=True)]
-            + [-100] * (longest - len(r.ids))
-            for r in rows
-        ]
-    )
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16):
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-    loss.backward()
-    return loss.item()
-
-
-def measure(rows_a_step: int, steps: int) -> dict[str, float]:
-    speed = measure_speed(best_device())
-    ours = load_base(Base(), speed.faster)
-    packed = attach_lora(ours.model, rank=16, alpha=32, seed=0)
-    use_packed_attention(packed)
-    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    torch.manual_seed(0)
-    plain = get_peft_model(load_base(Base(), speed.faster).model, config)
-    rows = ticket_rows(ours.renderer, "Tag the support ticket.")
-    random.Random(0).shuffle(rows)
-    times: dict[str, list[float]] = {"packed": [], "padded": []}
-    difference = 0.0
-    for step in range(steps + 1):
-        chosen = rows[step * rows_a_step : (step + 1) * rows_a_step]
-        losses = []
-        for name, model, run in (("packed", packed, packed_step), ("padded", plain, padded_step)):
-            begun = time.perf_counter()
-            losses.append(run(model, chosen))
-            if step:  # the first step warms up
-                times[name].append((time.perf_counter() - begun) / len(chosen))
-            model.zero_grad()
-        difference = max(difference, abs(losses[0] - losses[1]) / abs(losses[1]))
-    median = {name: statistics.median(values) for name, values in times.items()}
-    return {
-        "rows_a_step": rows_a_step,
-        "packed_s_per_row": median["packed"],
-        "padded_s_per_row": median["padded"],
-        "ratio": median["padded"] / median["packed"],
-        "loss_difference": difference,
-        "gflops_bfloat16": speed.bfloat16,
-        "gflops_float32": speed.float32,
-    }
+def print_quick(workload: str, rows: list[Row], result: dict[str, float]) -> None:
+    print(f"{workload}: {describe(rows)}")
+    for name, value in result.items():
+        print(f"  {name:<24} {value:.4g}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    result = measure(options.rows, options.steps)
+    options = read_options()
+    ours = Ours(measure_speed(best_device()).faster)
+    results = []
+    for workload in [options.workload] if options.workload else WORKLOADS:
+        rows = rows_for(workload, options.rows * (options.steps + 1))[: options.rows * (options.steps + 1)]
+        rendered = [row.rendered for row in rows]
+        if options.profile:
+            print(f"{workload}: {describe(rows)}\n{profile(ours, rendered, options.rows)}", flush=True)
+            continue
+        result = quick(ours, rendered, options.rows)
+        results.append({"workload": workload, "rows_a_step": options.rows, **result})
+        if not options.json:
+            print_quick(workload, rows, result)
     if options.json:
-        print(json.dumps(result, indent=2))
-        return
-    for name, value in result.items():
-        print(f"{name:>18}  {value:.4g}")
+        print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":
