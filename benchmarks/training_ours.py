@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import NamedTuple
+from multiprocessing.connection import Connection
 
 import torch
 from training_machine import Size, TokenCounter, measure_peak, size_of
+from training_sides import Round
 
 from residency.chat import Rendered
 from residency.core.recipe import Base, Train
@@ -22,14 +23,6 @@ RANK, ALPHA = 16, 32
 _CONFIG = Train()
 
 
-class Stepped(NamedTuple):
-    """What one step took: `executed` counts the positions that the trunk computed."""
-
-    seconds: float
-    executed: int
-    supervised: int
-
-
 class Ours:
     """The packaged base under a LoRA adapter, its optimiser, and a step."""
 
@@ -42,7 +35,7 @@ class Ours:
         self._trained = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._trained, lr=_CONFIG.learning_rate)
 
-    def step(self, rows: list[Rendered]) -> Stepped:
+    def step(self, rows: list[Rendered]) -> Round:
         """One optimiser step, as the training loop takes it."""
         begun = time.perf_counter()
         supervised = supervised_count(rows)
@@ -53,25 +46,34 @@ class Ours:
         torch.nn.utils.clip_grad_norm_(self._trained, _CONFIG.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return Stepped(time.perf_counter() - begun, self._counter.take(), supervised)
+        return Round.of(rows, self.size, time.perf_counter() - begun, self._counter.take())
+
+
+def serve(connection: Connection, rounds: list[list[Rendered]], rows_a_step: int, dtype: torch.dtype) -> None:
+    """Train on the rounds in turn, each when asked; of the first, which warms up, only one step is taken."""
+    ours = Ours(dtype)
+    for rows in [rounds[0][:rows_a_step], *rounds[1:]]:
+        connection.recv()
+        steps = [ours.step(rows[begin : begin + rows_a_step]) for begin in range(0, len(rows), rows_a_step)]
+        seconds, executed = sum(s.seconds for s in steps), sum(s.executed for s in steps)
+        connection.send(Round.of(rows, ours.size, seconds, executed))
 
 
 def quick(ours: Ours, rows: list[Rendered], rows_a_step: int) -> dict[str, float]:
     """Seconds a row and the share of the machine's peak, measured between the steps; one step warms up."""
-    tokens = sum(len(row.ids) for row in rows[rows_a_step:])
     steps, peaks = [], []
     for begin in range(0, len(rows), rows_a_step):
         peaks.append(measure_peak(ours.model.dtype))
         steps.append(ours.step(rows[begin : begin + rows_a_step]))
     timed, peak = steps[1:], statistics.median(peaks)
-    shares = [ours.size.step_flop(s.executed, s.supervised) / (s.seconds * peak) for s in timed]
-    seconds = [s.seconds / rows_a_step for s in timed]
+    shares = [s.flop / (s.seconds * peak) for s in timed]
+    seconds = [s.seconds / s.rows for s in timed]
     return {
         "ours_s_per_row": statistics.median(seconds),
         "fastest_s_per_row": min(seconds),
         "gemm_share": statistics.median(shares),
-        "tokens_per_s": tokens / sum(s.seconds for s in timed),
-        "executed_tokens_per_row": sum(s.executed for s in timed) / len(timed) / rows_a_step,
+        "tokens_per_s": sum(s.tokens for s in timed) / sum(s.seconds for s in timed),
+        "executed_tokens_per_row": sum(s.executed for s in timed) / sum(s.rows for s in timed),
         "gemm_peak_gflops": peak / 1e9,
         "gemm_best_gflops": max(peaks) / 1e9,
     }

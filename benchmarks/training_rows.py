@@ -1,7 +1,7 @@
 """Rows for the training benchmark: three workloads, written here, the same on every machine.
 
-shared_prompt  345 tokens, of which about 280, a system prompt, are the same in all rows; the answer,
-               20 to 25 tokens, is supervised.
+shared_prompt  about 345 tokens, of which 280, a system prompt, are the same in all rows; the
+               answer, 20 to 25 tokens, is supervised.
 long_tail      log-normal lengths, median 90, at most 1,000; a third is the answer. Every row has
                a system prompt of its own, so that only the template's first tokens are shared.
 multi_turn     3 to 6 questions with their answers, 150 to 600 tokens, every answer supervised.
