@@ -1,122 +1,125 @@
-"""Seconds a row of one training step: packed, against plain transformers + PEFT with padding.
+"""Our training step against TRL's SFTTrainer with PEFT, on the packaged base and the CPU.
 
-Both see the same rows, adapters, number format and threads, in turn; medians are printed, the
-relative difference of their losses, and the machine's matrix-product speed in the same run.
+    python benchmarks/training.py                                     the comparison, about half an hour
+    python benchmarks/training.py --workload long_tail --steps 5      one workload
+    python benchmarks/training.py --quick                             our step alone, under a minute
+    python benchmarks/training.py --profile --workload long_tail      its operations by time
 
-    python benchmarks/training.py [--rows 32] [--steps 5] [--json]
+Both sides see the same rows, learn the same tokens (which is checked), train the same adapter and use
+the same number of threads. TRL is timed as it comes and with the best setting that a search finds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import statistics
-import time
-from pathlib import Path
+import sys
+from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from training_ours import Ours, profile, quick
+from training_rows import WORKLOADS, Row, describe, make_rows
 
-from residency.chat import Rendered
+from residency.chat import Renderer
 from residency.core.recipe import Base
-from residency.core.records import with_system
-from residency.data.read import read_rows
-from residency.data.shapes import RowError, to_example
-from residency.models.adapters import attach_lora
-from residency.models.load import load_base
+from residency.models.load import load_tokenizer
 from residency.models.precision import best_device, measure_speed
-from residency.training.attention import use_packed_attention
-from residency.training.engine import compute, supervised_count
-from residency.training.objectives import get_objective
-from residency.training.packing import micro_batches
+from residency.models.source import locate
 
-TICKETS = Path(__file__).parent.parent / "recipes" / "tickets"
+QUICK_ROWS = 16
+SIDES = {"ours": "ours", "trl": "TRL as it comes", "trl_best": "TRL at its best"}
 
 
-def ticket_rows(renderer, system: str) -> list[Rendered]:
-    examples = []
-    for row in read_rows(TICKETS / "tickets.jsonl"):
-        try:
-            examples.append(to_example(row, None, None))
-        except RowError:
-            continue
-    rendered = renderer.render_many([with_system(e.messages, system) for e in examples])
-    return [row for row in rendered if len(row.ids) < 512]
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--workload", choices=list(WORKLOADS), help="default: all")
+    parser.add_argument("--steps", type=int, help="timed rounds, after one that warms up; default 5, quick 3")
+    parser.add_argument("--rows", type=int, help="rows a step of ours; default: what helps, quick 16")
+    parser.add_argument("--quick", action="store_true", help="ours only")
+    parser.add_argument("--profile", action="store_true", help="ours only: operations by time")
+    parser.add_argument("--json", action="store_true", help="a list of objects, one a workload")
+    return parser.parse_args()
 
 
-def packed_step(model, rows: list[Rendered]) -> float:
-    supervised, total = supervised_count(rows), 0.0
-    for part in micro_batches(rows, 4096):
-        loss = get_objective("sft")(compute(model, part, supervised)).loss
-        loss.backward()
-        total += loss.item()
-    return total
+def rows_for(workload: str, number: int) -> list[Row]:
+    tokenizer = load_tokenizer(locate(Base()))
+    return make_rows(workload, number, Renderer(tokenizer), lambda text: len(tokenizer.tokenize(text)))
 
 
-def padded_step(model, rows: list[Rendered]) -> float:
-    longest = max(len(r.ids) for r in rows)
-    ids = torch.tensor([r.ids + [0] * (longest - len(r.ids)) for r in rows])
-    mask = torch.tensor([[1] * len(r.ids) + [0] * (longest - len(r.ids)) for r in rows])
-    labels = torch.tensor(
-        [
-            [t if s else -100 for t, s in zip(r.ids, r.supervised, strict=True)]
-            + [-100] * (longest - len(r.ids))
-            for r in rows
+def say(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def print_quick(result: dict[str, Any]) -> None:
+    for name, value in result.items():
+        print(f"  {name:<24} {value if isinstance(value, str) else format(value, '.4g')}")
+
+
+def print_table(result: dict[str, Any]) -> None:
+    print(f"\n{result['workload']}: {result['lengths']}")
+    heads = ("s/row", "x ours", "tokens/s", "computed/row", "GEMM share", "peak GiB")
+    print(f"  {'':<16}" + "".join(f"{head:>13}" for head in heads))
+    for side, title in SIDES.items():
+        own = "" if side == "ours" else f"{side}_"
+        seconds = result[f"{side}_s_per_row"]
+        cells = [
+            f"{seconds:.4f}",
+            f"{seconds / result['ours_s_per_row']:.2f}",
+            f"{result[f'{own}tokens_per_s']:.0f}",
+            f"{result[f'{own}executed_tokens_per_row']:.0f}",
+            f"{result[f'{own}gemm_share']:.1%}",
+            f"{result[f'{own}peak_rss_gib']:.2f}",
         ]
+        print(f"  {title:<16}" + "".join(f"{cell:>13}" for cell in cells))
+    print(f"  ours: {result['rows_a_step']} rows a step; TRL at its best: {result['trl_best_setting']}")
+    trl = " and ".join(f"{error:.1e}" for error in result["trl_parity_errors"])
+    print(
+        f"  in float32 against plain transformers and PEFT: loss {result['loss_error']:.1e} and gradient"
+        f" {result['gradient_error']:.1e} (relative; the larger of TRL's: {trl}),"
+        f" a log-probability {result['logprob_error']:.1e}"
     )
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=model.dtype == torch.bfloat16):
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-    loss.backward()
-    return loss.item()
+    median, best = result["gemm_peak_gflops"], result["gemm_best_gflops"]
+    print(f"  matrix products: {median:.0f} GFLOP/s (median), {best:.0f} (best)", flush=True)
 
 
-def measure(rows_a_step: int, steps: int) -> dict[str, float]:
-    speed = measure_speed(best_device())
-    ours = load_base(Base(), speed.faster)
-    packed = attach_lora(ours.model, rank=16, alpha=32, seed=0)
-    use_packed_attention(packed)
-    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    torch.manual_seed(0)
-    plain = get_peft_model(load_base(Base(), speed.faster).model, config)
-    rows = ticket_rows(ours.renderer, "Tag the support ticket.")
-    random.Random(0).shuffle(rows)
-    times: dict[str, list[float]] = {"packed": [], "padded": []}
-    difference = 0.0
-    for step in range(steps + 1):
-        chosen = rows[step * rows_a_step : (step + 1) * rows_a_step]
-        losses = []
-        for name, model, run in (("packed", packed, packed_step), ("padded", plain, padded_step)):
-            begun = time.perf_counter()
-            losses.append(run(model, chosen))
-            if step:  # the first step warms up
-                times[name].append((time.perf_counter() - begun) / len(chosen))
-            model.zero_grad()
-        difference = max(difference, abs(losses[0] - losses[1]) / abs(losses[1]))
-    median = {name: statistics.median(values) for name, values in times.items()}
-    return {
-        "rows_a_step": rows_a_step,
-        "packed_s_per_row": median["packed"],
-        "padded_s_per_row": median["padded"],
-        "ratio": median["padded"] / median["packed"],
-        "loss_difference": difference,
-        "gflops_bfloat16": speed.bfloat16,
-        "gflops_float32": speed.float32,
-    }
+def alone(options: argparse.Namespace, workloads: list[str], dtype: torch.dtype) -> None:
+    """Our step without TRL: its figures, or where its time goes."""
+    ours, results = Ours(dtype), []
+    number = options.rows or QUICK_ROWS
+    total = number * ((options.steps or 3) + 1)
+    for workload in workloads:
+        rows = [row.rendered for row in rows_for(workload, total)[:total]]
+        if options.profile:
+            print(f"{workload}\n{profile(ours, rows, number)}", flush=True)
+            continue
+        results.append({"workload": workload, "rows_a_step": number, **quick(ours, rows, number)})
+        if not options.json:
+            print_quick(results[-1])
+    if options.json:
+        print(json.dumps(results, indent=2))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    result = measure(options.rows, options.steps)
-    if options.json:
-        print(json.dumps(result, indent=2))
+    options = read_options()
+    workloads = [options.workload] if options.workload else list(WORKLOADS)
+    if torch.cuda.is_available():
+        sys.exit("This benchmark compares the two on a CPU: set CUDA_VISIBLE_DEVICES= to hide the GPU.")
+    dtype = measure_speed(best_device()).faster
+    if options.quick or options.profile:
+        alone(options, workloads, dtype)
         return
-    for name, value in result.items():
-        print(f"{name:>18}  {value:.4g}")
+    from training_compare import compare, rows_needed  # loads TRL, which our side alone does without
+
+    results = []
+    for workload in workloads:
+        rows = rows_for(workload, rows_needed(options.steps or 5, options.rows))
+        say(f"{workload}: {describe(rows)}")
+        figures = compare(rows, options.rows, dtype, say)
+        results.append({"workload": workload, "lengths": describe(rows), **figures})
+        if not options.json:
+            print_table(results[-1])
+    if options.json:
+        print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":
