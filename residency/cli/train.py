@@ -13,7 +13,11 @@ from residency.cli.options import on_recipe, open_workflow, print_json
 @on_recipe
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tune the base of RECIPE on its training rows; an interrupted training goes on where it was."""
+    from rich.console import Console
+
     from residency.core.workspace import read_json
+    from residency.verdict.report_schema import TrialPart
+    from residency.verdict.terminal import sweep_table
 
     folder = open_workflow(recipe, overrides).upto("train")
     training = {**read_json(folder / "training.json"), "adapter": str(folder / "adapter")}
@@ -25,4 +29,6 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         f"{training['steps']} steps in {training['seconds']:.0f} s; validation loss lowest at step "
         f"{best['step']}: {best['validation_loss']:.4f}"
     )
+    if training.get("sweep"):
+        Console().print(sweep_table([TrialPart.model_validate(trial) for trial in training["sweep"]]))
     click.echo(f"Adapter (PEFT format): {training['adapter']}")

@@ -121,6 +121,7 @@ class Inputs:
         return {
             "freeze": fingerprint(self.freeze()),
             "train": self.recipe.train.model_dump(mode="json"),
+            "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
             **machine._asdict(),
         }
 

@@ -89,6 +89,14 @@ class Trained:
     seconds: float
 
 
+class Diverged(ResidencyError):
+    """The loss, or its gradient, left the finite numbers in `step`, counted from 0."""
+
+    def __init__(self, what: str, where: str, fix: str, step: int) -> None:
+        super().__init__(what, where, fix)
+        self.step = step
+
+
 class Trainer:
     """One run of training: the state that a step, a measurement and a checkpoint share."""
 
@@ -121,14 +129,17 @@ class Trainer:
         )
         self.progress = Progress()
 
-    def run(self, report: Reporter) -> Trained:
-        """Train until the plan ends or validation stops gaining; keeps the best weights."""
+    def run(self, report: Reporter, until: int | None = None) -> Trained:
+        """Train until the plan ends or validation stops gaining; keeps the best weights.
+
+        `until` pauses the plan after so many steps, where it evaluates; a later call goes on from there.
+        """
         use_packed_attention(self.model)
         first = self._resume(report)
         stopped = self._exhausted()
-        left = (self.plan.steps - first) * self.config.batch_size
-        with report.track("train", left, "rows") as advance:
-            for step in range(first, self.plan.steps):
+        end = self.plan.steps if until is None else until
+        with report.track("train", (end - first) * self.config.batch_size, "rows") as advance:
+            for step in range(first, end):
                 if stopped:
                     break
                 begun = time.perf_counter()
@@ -149,7 +160,7 @@ class Trainer:
         """One optimiser step; returns the objective's loss over its rows.
 
         Raises:
-            ResidencyError: the loss is not finite; the step's weights are left as they were.
+            Diverged: the loss is not finite; the step's weights are left as they were.
         """
         numbers = rows_of_step(self.plan, step, self.config.batch_size, self.config.seed)
         rows = [self.train[i] for i in numbers]
@@ -164,10 +175,11 @@ class Trainer:
         if not (math.isfinite(total) and math.isfinite(norm.item())):
             self.optimizer.zero_grad()
             named = ", ".join(str(i) for i in numbers[:8])
-            raise ResidencyError(
+            raise Diverged(
                 f"The loss or its gradient is not finite at step {step}.",
                 f"training rows {named} (counted from 0)",
                 "Lower train.learning_rate, or set base.dtype to float32; look at the rows named.",
+                step,
             )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.plan, self.config)
@@ -185,10 +197,11 @@ class Trainer:
     def _measure(self, step: int) -> str:
         loss = self.validation_loss()
         if not math.isfinite(loss):
-            raise ResidencyError(
+            raise Diverged(
                 f"The validation loss is not finite after step {step}.",
                 "the validation rows",
                 "Lower train.learning_rate, or set base.dtype to float32.",
+                step,
             )
         recent = self.progress.recent
         point = Point(

@@ -67,6 +67,20 @@ def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at):
     assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
 
 
+@pytest.mark.parametrize("pauses", [[2], [4, 6], [2, 4, 6, 8]])
+def test_paused_and_gone_on_equals_unbroken(tmp_path, pauses):
+    """A pause is no other plan: learning rates, data order and evaluations are those of the whole."""
+    whole = trainer(tmp_path / "whole")
+    expected = whole.run(Silent())
+    for until in pauses:
+        paused = trainer(tmp_path / "paused").run(Silent(), until)
+        assert paused.steps == until
+        assert paused.curve == expected.curve[: until // 2]
+    last = trainer(tmp_path / "paused")
+    assert last.run(Silent()).curve == expected.curve
+    assert_same(weights(last), weights(whole))
+
+
 def test_seed_reproduces_and_another_seed_differs(tmp_path):
     first, second = trainer(tmp_path / "1"), trainer(tmp_path / "2")
     other = trainer(tmp_path / "3", SETTINGS.model_copy(update={"seed": 1}))
