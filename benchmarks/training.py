@@ -19,7 +19,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from residency.chat import Rendered
-from residency.core.recipe import Base
+from residency.core.recipe import Base, Train
 from residency.core.records import with_system
 from residency.data.read import read_rows
 from residency.data.shapes import RowError, to_example
@@ -74,7 +74,7 @@ def padded_step(model, rows: list[Rendered]) -> float:
 def measure(rows_a_step: int, steps: int) -> dict[str, float]:
     speed = measure_speed(best_device())
     ours = load_base(Base(), speed.faster)
-    packed = attach_lora(ours.model, rank=16, alpha=32, seed=0)
+    packed = attach_lora(ours.model, Train(rank=16, alpha=32, seed=0))
     use_packed_attention(packed)
     config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     torch.manual_seed(0)

@@ -14,9 +14,12 @@ from residency.cli.options import on_recipe, open_workflow, print_json
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tune the base of RECIPE on its training rows; an interrupted training goes on where it was."""
     from residency.core.workspace import read_json
+    from residency.models.artifact import artifact_folder
 
-    folder = open_workflow(recipe, overrides).upto("train")
-    training = {**read_json(folder / "training.json"), "adapter": str(folder / "adapter")}
+    workflow = open_workflow(recipe, overrides)
+    folder = workflow.upto("train")
+    artifact = artifact_folder(folder, workflow.recipe.train.method)
+    training = {**read_json(folder / "training.json"), "artifact": str(artifact)}
     if as_json:
         print_json(training)
         return
@@ -25,4 +28,5 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         f"{training['steps']} steps in {training['seconds']:.0f} s; validation loss lowest at step "
         f"{best['step']}: {best['validation_loss']:.4f}"
     )
-    click.echo(f"Adapter (PEFT format): {training['adapter']}")
+    kind = "Model" if training["method"] == "full" else "Adapter (PEFT format)"
+    click.echo(f"{kind}: {artifact}")

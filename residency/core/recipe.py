@@ -9,7 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError
 
 PathField = Annotated[Path, Field(json_schema_extra={"format": "path"})]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -96,19 +105,36 @@ class Candidates(Section):
     """Rows answered at a time."""
 
 
+Method = Literal["lora", "full", "qlora"]
+_OF_ADAPTERS = ("rank", "alpha", "scaling", "dora", "targets")
+"""Keys of [train] that say nothing where no adapter is trained."""
+
+
+def _default_rate(settings: dict[str, Any]) -> float:
+    return 1e-4 if settings.get("method") == "full" else 1e-3
+
+
 class Train(Section):
     """How the model is tuned."""
 
-    method: Literal["lora"] = "lora"
-    """Which weights are trained: `lora` adds small matrices to every linear layer."""
+    method: Method = "lora"
+    """What is trained: `lora` matrices beside linear layers, `qlora` these on a 4-bit base, `full` all."""
     objective: str = "sft"
     """What training minimises: `sft` is the cross-entropy of the assistant's tokens."""
     rank: int = Field(16, ge=1, le=512)
     """Rank of the LoRA matrices."""
     alpha: int = Field(32, ge=1, le=4096)
-    """LoRA's scale: the update is multiplied by alpha / rank."""
-    learning_rate: float = Field(1e-3, gt=0, le=1)
-    """Peak learning rate of AdamW."""
+    """LoRA's scale: the update is multiplied by alpha / rank, or as `scaling` says."""
+    scaling: Literal["standard", "rank_stabilised"] = "standard"
+    """What alpha is divided by: `standard` the rank, `rank_stabilised` its square root (rsLoRA)."""
+    dora: bool = False
+    """Also train the norm of each weight row (DoRA): slower, at times better at low ranks."""
+    targets: tuple[str, ...] = ()
+    """Linear layers that get LoRA, by the ends of their names: ["q_proj", "v_proj"]; []: all but the head."""
+    learning_rate: float = Field(
+        default_factory=_default_rate, gt=0, le=1, json_schema_extra={"default": _default_rate({})}
+    )
+    """Peak learning rate of AdamW; with the method `full` the default is 0.0001."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's weight decay."""
     epochs: float = Field(3, gt=0, le=1000)
@@ -129,6 +155,24 @@ class Train(Section):
     """Training stops after this many evaluations without a lower validation loss."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of the adapter's first values and of the data order."""
+
+    @field_validator(*_OF_ADAPTERS)
+    @classmethod
+    def _needs_adapter(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a key that is given and would be without effect; defaults are not looked at."""
+        if info.data.get("method") == "full":
+            raise PydanticCustomError(
+                "needs_adapter",
+                "the method 'full' trains all weights and no adapter",
+                {"fix": f"Take {info.field_name} out, or set train.method to lora or qlora."},
+            )
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_idle_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The keys that the method reads, so that the form can be read back."""
+        idle = _OF_ADAPTERS if self.method == "full" else ()
+        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class Verdict(Section):

@@ -1,4 +1,4 @@
-"""The training stage: from frozen rows to an adapter in PEFT's format."""
+"""The training stage: from frozen rows to an adapter or a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from residency.core.records import with_system
 from residency.core.workspace import write_json
 from residency.data.ledger import Checked
 from residency.data.split import Frozen
-from residency.models.adapters import attach_lora, count_trainable, save_adapter
-from residency.models.load import load_base
+from residency.models.artifact import artifact_folder, save_artifact
+from residency.models.card import Card
+from residency.models.method import count_trainable, open_for_training
 from residency.training.loop import Trainer
 
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
-    """Train; writes `adapter/` and `training.json`. Checkpoints stand in `checkpoints/` until then."""
+    """Train; writes the artifact and `training.json`. Checkpoints stand in `checkpoints/` until then."""
     if (folder / "training.json").is_file():  # stopped between the last write and the stage's renaming
         return
     rows = Frozen.read(frozen)
-    base = load_base(recipe.base, getattr(torch, dtype))
     settings = recipe.train
-    model = attach_lora(base.model, settings.rank, settings.alpha, settings.seed)
+    base, model = open_for_training(recipe.base, settings, getattr(torch, dtype))
     weights = count_trainable(model)
+    rank = "" if settings.method == "full" else f" rank {settings.rank}"
     report.say(
-        f"  {settings.method} rank {settings.rank}: {weights.trainable:,} of {weights.total:,} weights "
+        f"  {settings.method}{rank}: {weights.trainable:,} of {weights.total:,} weights "
         f"are trained ({100 * weights.share:.2f} %)"
     )
     system = recipe.task.system
@@ -39,7 +40,8 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
     validation = render(base.renderer, rows.validation, system)
     trainer = Trainer(model, train, validation, settings, folder / "checkpoints")
     trained = trainer.run(report)
-    save_adapter(model, folder / "adapter", base, system)
+    card = Card(settings.method, base.fingerprint, base.renderer.fingerprint, system, dtype, base.quantised)
+    save_artifact(model, artifact_folder(folder, settings.method), base, card)
     write_json(
         folder / "training.json",
         {
@@ -47,6 +49,7 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
             "objective": settings.objective,
             "trainable_parameters": weights.trainable,
             "total_parameters": weights.total,
+            "trainable_share": weights.share,
             "rows": len(train),
             "tokens": sum(len(row.ids) for row in train),
             "supervised_tokens": sum(sum(row.supervised) for row in train),

@@ -26,7 +26,8 @@ class Workflow:
         """Set up; nothing is computed yet.
 
         Raises:
-            ResidencyError: the recipe names a scorer or an objective that there is not.
+            ResidencyError: the recipe names a scorer or an objective that there is not, or a method
+                whose software is not installed.
         """
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
@@ -126,12 +127,12 @@ class Workflow:
     @cached_property
     def compared(self) -> Path:
         """Stage 5: the tuned model answers the test, and a sample of the training rows."""
-        frozen, trained, dtype = self.frozen, self.trained, self.dtype
+        frozen, trained = self.frozen, self.trained
 
         def build(folder: Path) -> None:
             from residency.pipeline.ask import ask_tuned
 
-            ask_tuned(self.recipe, dtype, frozen, trained, folder, self.report)
+            ask_tuned(self.recipe, frozen, trained, folder, self.report)
 
         return self._stage("compare", self.inputs.compare(self.machine), build)
 
@@ -217,8 +218,12 @@ class Workflow:
 
 
 def _require_known(recipe: Recipe) -> None:
-    """Look up every name of a registry before any work is done."""
+    """Look up every name of a registry, and what the method needs, before any work is done."""
     mistakes = []
+    if recipe.train.method == "qlora":
+        from residency.models.quantise import require_bitsandbytes
+
+        require_bitsandbytes()
     for find, name in ((get_scorer, recipe.task.scorer), (get_objective, recipe.train.objective)):
         try:
             find(name)

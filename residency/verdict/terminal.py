@@ -22,7 +22,8 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
-    for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
+    kind = "Model" if report.training.method == "full" else "Adapter"
+    for name, place in (("Run", report.run), (kind, report.training.artifact)):
         console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
 
 

@@ -23,6 +23,7 @@ from transformers import (
 
 from residency.chat import Rendered
 from residency.core.errors import ResidencyError
+from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.training.attention import use_packed_attention
 from residency.training.engine import compute, supervised_count
@@ -66,7 +67,7 @@ def stock(family: str):
 
 
 def ours(family: str):
-    model = attach_lora(base(family), rank=3, alpha=6, seed=1)
+    model = attach_lora(base(family), Train(rank=3, alpha=6, seed=1))
     wake(model)
     use_packed_attention(model)
     return model
@@ -162,7 +163,7 @@ def test_bfloat16_takes_the_short_way_and_stays_close():
     rows = draw_sequences(6, 7, [5, 19, 12])
     exact = compute(ours("llama"), rows, 1).logprobs_N
     model = base("llama").to(torch.bfloat16)
-    model = attach_lora(model, rank=3, alpha=6, seed=1)
+    model = attach_lora(model, Train(rank=3, alpha=6, seed=1))
     wake(model)
     use_packed_attention(model)
     rounded = compute(model, rows, 1).logprobs_N

@@ -1,0 +1,51 @@
+"""What a method trains: an adapter on the base, one on the base in 4 bits, or all weights."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+
+from residency.core.recipe import Base, Train
+from residency.models.adapters import attach_lora
+from residency.models.load import LoadedBase, load_base
+from residency.models.precision import compute_in
+from residency.models.quantise import NF4, count_weights
+
+
+class Trainable(NamedTuple):
+    """How many weights are trained, of how many."""
+
+    trainable: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        return self.trainable / self.total
+
+
+def open_for_training(base: Base, settings: Train, dtype: torch.dtype) -> tuple[LoadedBase, PreTrainedModel]:
+    """Load the base as the method holds it; the model's weights that want gradients are what it trains.
+
+    All models compute in `dtype`. What is trained is held in float32: steps of a small learning rate
+    would be lost in bfloat16, which has 8 bits for a weight's digits.
+
+    Raises:
+        ResidencyError: the base does not load, or has no layer that is named.
+    """
+    if settings.method != "full":
+        loaded = load_base(base, dtype, NF4 if settings.method == "qlora" else None)
+        return loaded, attach_lora(loaded.model, settings)
+    loaded = load_base(base, torch.float32)
+    loaded.model.requires_grad_(True)
+    if dtype != torch.float32:
+        compute_in(loaded.model, dtype)
+    return loaded, loaded.model
+
+
+def count_trainable(model: torch.nn.Module) -> Trainable:
+    """Weights that get gradients, and all weights; tied ones count once, packed ones for what they hold."""
+    counts = [(p.requires_grad, count_weights(p)) for p in model.parameters()]
+    return Trainable(sum(n for trained, n in counts if trained), sum(n for _, n in counts))
