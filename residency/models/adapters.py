@@ -24,8 +24,8 @@ def attach_lora(model: PreTrainedModel, settings: Train) -> PreTrainedModel:
     """Add float32 LoRA matrices to the linear layers that `settings` name, by default all but the head.
 
     The update is s B A with s = alpha / rank (Hu et al. 2021, arXiv:2106.09685, section 4.1) or
-    alpha / sqrt(rank) (rsLoRA; Kalajdzievski 2023, arXiv:2312.03732, equation 4); B is 0 at first, so
-    that the model answers as before. With DoRA the rows of W + s B A are scaled to trained norms (Liu
+    alpha / sqrt(rank) (rsLoRA; Kalajdzievski 2023, arXiv:2312.03732); B is 0 at first, so that the
+    model answers as before. With DoRA the rows of W + s B A are scaled to trained norms (Liu
     et al. 2024, arXiv:2402.09353, equation 5). Dropout is 0: packed sequences share their trunk. What
     is returned is a `PeftModel`, which passes on the interface of the model it wraps.
 

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -219,14 +219,18 @@ class Workflow:
 
 def _require_known(recipe: Recipe) -> None:
     """Look up every name of a registry, and what the method needs, before any work is done."""
-    mistakes = []
+    needs: list[Callable[[], object]] = [
+        partial(get_scorer, recipe.task.scorer),
+        partial(get_objective, recipe.train.objective),
+    ]
     if recipe.train.method == "qlora":
         from residency.models.quantise import require_bitsandbytes
 
-        require_bitsandbytes()
-    for find, name in ((get_scorer, recipe.task.scorer), (get_objective, recipe.train.objective)):
+        needs.append(require_bitsandbytes)
+    mistakes = []
+    for need in needs:
         try:
-            find(name)
+            need()
         except ResidencyError as error:
             mistakes.append(error)
     if mistakes:

@@ -133,6 +133,16 @@ def test_a_full_model_is_saved_in_the_format_it_is_evaluated_in(folder, tmp_path
     assert (theirs.float() - ours.float()).norm() / ours.float().norm() < 0.03
 
 
+def test_a_model_in_full_training_answers_as_one_in_float32_nearly_does(folder):
+    """Between two steps, with products in bfloat16; the first token of a random model has no near rival."""
+    texts = []
+    for dtype in (torch.bfloat16, torch.float32):
+        base, model = open_for_training(Base(model=str(folder)), Train(method="full"), dtype)
+        texts.append(LocalModel(model, base.renderer, 2).complete(CHAT * 3, 1, no_progress)[2].text)
+        assert model.dtype == torch.float32
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.parametrize("method", ["lora", "full", "qlora"])
 def test_another_base_or_template_is_refused(folder, tmp_path, method):
     save_tuned(folder, tmp_path / "tuned", method=method)

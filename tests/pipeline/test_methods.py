@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM
@@ -94,8 +95,6 @@ def test_without_bitsandbytes_nothing_is_begun(line, recipe):
 
 def test_versions_of_bitsandbytes_repeat_training_alone(done, tmp_path):
     _, report = run_with(done, tmp_path, "qlora")
-    stage = read_json(
-        (tmp_path / "home" / "stages").joinpath(report["training"]["artifact"], "../stage.json")
-    )
+    stage = read_json(Path(report["training"]["artifact"]).parent / "stage.json")
     assert stage["inputs"]["software"].keys() == {"bitsandbytes"}
     assert read_json(done.stage("train") / "stage.json")["inputs"]["software"] == {}
