@@ -20,14 +20,14 @@ from residency.training.objectives import get_objective
 from residency.training.packing import micro_batches
 
 RANK, ALPHA = 16, 32
-_CONFIG = Train()
+_CONFIG = Train(rank=RANK, alpha=ALPHA)
 
 
 class Ours:
     """The packaged base under a LoRA adapter, its optimiser, and a step."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self.model = attach_lora(load_base(Base(), dtype).model, rank=RANK, alpha=ALPHA, seed=0)
+        self.model = attach_lora(load_base(Base(), dtype).model, _CONFIG)
         use_packed_attention(self.model)
         self.size: Size = size_of(self.model)
         self._counter = TokenCounter(self.model)

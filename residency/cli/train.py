@@ -16,11 +16,14 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from rich.console import Console
 
     from residency.core.workspace import read_json
+    from residency.models.artifact import artifact_folder
     from residency.verdict.report_schema import TrialPart
     from residency.verdict.terminal import sweep_table
 
-    folder = open_workflow(recipe, overrides).upto("train")
-    training = {**read_json(folder / "training.json"), "adapter": str(folder / "adapter")}
+    workflow = open_workflow(recipe, overrides)
+    folder = workflow.upto("train")
+    artifact = artifact_folder(folder, workflow.recipe.train.method)
+    training = {**read_json(folder / "training.json"), "artifact": str(artifact)}
     if as_json:
         print_json(training)
         return
@@ -31,4 +34,5 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     )
     if training.get("sweep"):
         Console().print(sweep_table([TrialPart.model_validate(trial) for trial in training["sweep"]]))
-    click.echo(f"Adapter (PEFT format): {training['adapter']}")
+    kind = "Model" if training["method"] == "full" else "Adapter (PEFT format)"
+    click.echo(f"{kind}: {artifact}")

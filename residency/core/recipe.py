@@ -9,7 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 PathField = Annotated[Path, Field(json_schema_extra={"format": "path"})]
@@ -102,19 +111,36 @@ class Candidates(Section):
     """Rows answered at a time."""
 
 
+Method = Literal["lora", "full", "qlora"]
+_OF_ADAPTERS = ("rank", "alpha", "scaling", "dora", "targets")
+"""Keys of [train] that say nothing where no adapter is trained."""
+
+
+def _default_rate(settings: dict[str, Any]) -> float:
+    return 1e-4 if settings.get("method") == "full" else 1e-3
+
+
 class Train(Section):
     """How the model is tuned."""
 
-    method: Literal["lora"] = "lora"
-    """Which weights are trained: `lora` adds small matrices to every linear layer."""
+    method: Method = "lora"
+    """What is trained: `lora` matrices beside linear layers, `qlora` these on a 4-bit base, `full` all."""
     objective: str = "sft"
     """What training minimises: `sft` is the cross-entropy of the assistant's tokens."""
     rank: Rank = 16
     """Rank of the LoRA matrices."""
     alpha: Alpha = 32
-    """LoRA's scale: the update is multiplied by alpha / rank."""
-    learning_rate: LearningRate = 1e-3
-    """Peak learning rate of AdamW."""
+    """LoRA's scale: the update is multiplied by alpha / rank, or as `scaling` says."""
+    scaling: Literal["standard", "rank_stabilised"] = "standard"
+    """What alpha is divided by: `standard` the rank, `rank_stabilised` its square root (rsLoRA)."""
+    dora: bool = False
+    """Also train the norm of each weight row (DoRA): slower, at times better at low ranks."""
+    targets: tuple[str, ...] = ()
+    """Linear layers that get LoRA, by the ends of their names: ["q_proj", "v_proj"]; []: all but the head."""
+    learning_rate: LearningRate = Field(
+        default_factory=_default_rate, json_schema_extra={"default": _default_rate({})}
+    )
+    """Peak learning rate of AdamW; with the method `full` the default is 0.0001."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's weight decay."""
     epochs: Epochs = 3
@@ -135,6 +161,24 @@ class Train(Section):
     """Training stops after this many evaluations without a lower validation loss."""
     seed: Seed = 0
     """Seed of the adapter's first values and of the data order."""
+
+    @field_validator(*_OF_ADAPTERS)
+    @classmethod
+    def _needs_adapter(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a key that is given and would be without effect; defaults are not looked at."""
+        if info.data.get("method") == "full":
+            raise PydanticCustomError(
+                "needs_adapter",
+                "the method 'full' trains all weights and no adapter",
+                {"fix": f"Take {info.field_name} out, or set train.method to lora or qlora."},
+            )
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_idle_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The keys that the method reads, so that the form can be read back."""
+        idle = _OF_ADAPTERS if self.method == "full" else ()
+        return {key: value for key, value in write(self).items() if key not in idle}
 
 
 class Sweep(Section):
@@ -206,6 +250,21 @@ class Recipe(Section):
     train: Train = Train()
     sweep: Sweep = Sweep()
     verdict: Verdict = Verdict()
+
+    @field_validator("sweep")
+    @classmethod
+    def _varies_what_is_trained(cls, sweep: Sweep, info: ValidationInfo) -> Sweep:
+        """Refuse values for an adapter where none is trained; a mistaken [train] is told alone."""
+        train = info.data.get("train")
+        idle = [key for key in sweep.varied if key in _OF_ADAPTERS]
+        if train is not None and train.method == "full" and idle:
+            names = " and ".join(idle)
+            raise PydanticCustomError(
+                "needs_adapter",
+                "the method 'full' trains all weights and no adapter",
+                {"fix": f"Take {names} out of [sweep], or set train.method to lora or qlora."},
+            )
+        return sweep
 
     def to_json(self) -> dict[str, Any]:
         """The recipe with its defaults, paths as text."""

@@ -9,13 +9,18 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import PathField, Recipe, Section
+
+_FOLLOWS = "default_factory_not_called"
+"""What pydantic adds where a default depends on a key that is mistaken itself."""
 
 
 def load_recipe(file: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -38,7 +43,8 @@ def load_recipe(file: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
-        mistakes += [_explain(_Places(file, overrides), e) for e in error.errors()]
+        places = _Places(file, overrides)
+        mistakes += [_explain(places, e) for e in error.errors() if e["type"] != _FOLLOWS]
     mistakes += _missing_files(_Places(file, overrides), tables)
     if recipe is None or mistakes:
         raise SeveralErrors(mistakes)
@@ -155,8 +161,9 @@ def _takes_text(names: tuple[str, ...]) -> bool:
         field = model.model_fields.get(name)
         model = field.annotation if field else Section
     option = model.model_fields.get(names[-1])
-    is_text = option is not None and str in (option.annotation, *get_args(option.annotation))
-    return is_text or names in set(path_keys())
+    annotation = option.annotation if option else None
+    choices = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return str in choices or names in set(path_keys())
 
 
 def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
@@ -174,7 +181,13 @@ def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
     if error["type"] == "model_type":
         return ResidencyError(f"{key} = {given} is not a section.", place, _describe(names))
     message = error["msg"][0].lower() + error["msg"][1:]
-    return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, _describe(names))
+    fix = error.get("ctx", {}).get("fix") or _describe(names)
+    return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, fix)
+
+
+def default_of(field: FieldInfo) -> Any:
+    """A key's default; where it depends on other keys, that of their defaults."""
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 def _known_keys(names: Sequence[str]) -> list[str]:
@@ -192,5 +205,5 @@ def _describe(names: Sequence[str]) -> str:
     field = model.model_fields[names[-1]]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return f"Write a section [{names[-1]}]. {field.annotation.__doc__}"
-    default = "" if field.is_required() else f" Default: {json.dumps(field.default, default=str)}."
+    default = "" if field.is_required() else f" Default: {json.dumps(default_of(field), default=str)}."
     return f"{field.description}{default}"

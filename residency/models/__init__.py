@@ -2,3 +2,8 @@
 
 Nothing here knows examples, scores or training steps.
 """
+
+import logging
+
+# PEFT imports bitsandbytes where it is installed, which then warns that it lacks a kernel not used here.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,58 +1,52 @@
-"""Adapters: PEFT's in file format and configuration, with the fingerprints of what they fit."""
+"""Adapters: PEFT's in file format and configuration, on the base they were trained on."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
+from residency.core.recipe import Train
 from residency.core.records import Completion, Conversation
-from residency.core.workspace import read_json, unwritable, write_json
+from residency.models.card import read_card
 from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase
 from residency.models.lora_linear import join_siblings, with_fused_linear
 
-_CARD = "residency.json"
 
+def attach_lora(model: PreTrainedModel, settings: Train) -> PreTrainedModel:
+    """Add float32 LoRA matrices to the linear layers that `settings` name, by default all but the head.
 
-class Trainable(NamedTuple):
-    """How many weights are trained, of how many."""
+    The update is s B A with s = alpha / rank (Hu et al. 2021, arXiv:2106.09685, section 4.1) or
+    alpha / sqrt(rank) (rsLoRA; Kalajdzievski 2023, arXiv:2312.03732); B is 0 at first, so that the
+    model answers as before. With DoRA the rows of W + s B A are scaled to trained norms (Liu
+    et al. 2024, arXiv:2402.09353, equation 5). Dropout is 0: packed sequences share their trunk. What
+    is returned is a `PeftModel`, which passes on the interface of the model it wraps.
 
-    trainable: int
-    total: int
-
-    @property
-    def share(self) -> float:
-        """Between 0 and 1."""
-        return self.trainable / self.total
-
-
-def attach_lora(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> PreTrainedModel:
-    """Add float32 LoRA matrices of `rank` to every linear layer but the head.
-
-    The update is (alpha / rank) B A (Hu et al. 2021, arXiv:2106.09685, section 4.1); B is 0 at first,
-    so that the model answers as before. Dropout is 0: packed sequences share their trunk. What is
-    returned is a `PeftModel`, which passes on the interface of the model it wraps.
+    Raises:
+        ResidencyError: a target is the name of no linear layer.
     """
+    _require_targets(model, settings.targets)
     config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
+        r=settings.rank,
+        lora_alpha=settings.alpha,
         lora_dropout=0.0,
-        target_modules="all-linear",
+        use_rslora=settings.scaling == "rank_stabilised",
+        use_dora=settings.dora,
+        target_modules=list(settings.targets) or "all-linear",
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        adapted = get_peft_model(model, with_fused_linear(config))
-    join_siblings(adapted)
+        torch.manual_seed(settings.seed)
+        adapted = get_peft_model(model, _dispatched(config, settings.method == "qlora"))
+    if settings.method != "qlora":
+        join_siblings(adapted)
     return cast(PreTrainedModel, adapted)
 
 
@@ -61,40 +55,19 @@ def detach_lora(model: PreTrainedModel) -> None:
     cast(PeftModel, model).unload()
 
 
-def count_trainable(model: torch.nn.Module) -> Trainable:
-    """Weights that get gradients, and all weights; tied ones count once."""
-    parameters = list(model.parameters())
-    return Trainable(
-        sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
-    )
+def _dispatched(config: LoraConfig, quantised: bool) -> LoraConfig:
+    """Our fused layer on plain linear layers; on those of a quantised base PEFT's own."""
+    return config if quantised else with_fused_linear(config)
 
 
-def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system: str) -> None:
-    """Write a PEFT folder, and beside it what the adapter was trained with.
-
-    Raises:
-        ResidencyError: the disk is full or not writable; nothing half-written stays.
-    """
-    card = {
-        "base": base.fingerprint,
-        "renderer": base.renderer.fingerprint,
-        "system": system,
-        "dtype": base.dtype,
-    }
-    try:
-        model.save_pretrained(str(folder))
-        write_json(folder / _CARD, card)
-    except (OSError, SafetensorError, ResidencyError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, ResidencyError):
-            raise
-        raise unwritable(folder, error) from error
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """What the adapter in `folder` was trained with."""
-    card: dict[str, Any] = read_json(folder / _CARD)
-    return card
+def _require_targets(model: PreTrainedModel, targets: Sequence[str]) -> None:
+    head = model.get_output_embeddings()
+    linear = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
+            known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name in linear}))
+            what = f"This base has no linear layer '{target}' that can get LoRA."
+            raise ResidencyError(what, "train.targets", f"Its linear layers: {known}.")
 
 
 def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
@@ -104,17 +77,11 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
         ResidencyError: it was trained on another base or rendered by another template, or its
             weights do not fit, so that it would answer otherwise than it was evaluated.
     """
-    card = read_card(folder)
-    for key, name, now in (
-        ("base", "on another base", base.fingerprint),
-        ("renderer", "with another tokenizer or chat template", base.renderer.fingerprint),
-    ):
-        if card[key] != now:
-            what = f"The adapter was trained {name}: {card[key]}, not {now}."
-            raise ResidencyError(what, str(folder), "Use the base it was trained on, or train again.")
-    config = with_fused_linear(LoraConfig.from_pretrained(str(folder)))
+    read_card(folder).require(base.fingerprint, base.renderer.fingerprint, base.quantised, folder)
+    config = _dispatched(LoraConfig.from_pretrained(str(folder)), base.quantised is not None)
     model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
-    join_siblings(model)
+    if base.quantised is None:
+        join_siblings(model)
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)

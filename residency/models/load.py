@@ -14,6 +14,7 @@ from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Base
 from residency.models.precision import best_device
+from residency.models.quantise import in_four_bits, keep_weights
 from residency.models.source import base_fingerprint, locate
 
 
@@ -25,11 +26,8 @@ class LoadedBase:
     renderer: Renderer
     folder: Path
     fingerprint: str
-
-    @property
-    def dtype(self) -> str:
-        """`bfloat16` or `float32`."""
-        return str(self.model.dtype).removeprefix("torch.")
+    quantised: str | None
+    """The format of 4 bits in which its linear layers are held, if any."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -49,22 +47,35 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(base: Base, dtype: torch.dtype) -> LoadedBase:
+def load_base(base: Base, dtype: torch.dtype, quantised: str | None = None) -> LoadedBase:
     """Load the base onto the best device, frozen, ready to answer.
+
+    Args:
+        base: Which one.
+        dtype: Number format of its weights, and of the products.
+        quantised: `nf4` holds the linear layers but the head in 4 bits.
 
     Raises:
         ResidencyError: it is not there, or is no causal language model in safetensors.
     """
-    folder = locate(base)
+    folder, device = locate(base), best_device()
     transformers_logging.disable_progress_bar()
+    held = in_four_bits(dtype, device) if quantised else {}
     try:
         tokenizer = load_tokenizer(folder)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+            **held,
         )
     except (ValueError, OSError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         fix = "Name a causal language model that transformers knows, with its tokenizer and whole weights."
         raise ResidencyError(f"The base does not load: {reason}", f"base.model: {folder}", fix) from error
-    torch.nn.Module.to(model, best_device()).eval().requires_grad_(False)
-    return LoadedBase(model, Renderer(tokenizer), folder, base_fingerprint(folder))
+    if quantised:
+        keep_weights(model)
+    torch.nn.Module.to(model, device).eval().requires_grad_(False)
+    return LoadedBase(model, Renderer(tokenizer), folder, base_fingerprint(folder), quantised)

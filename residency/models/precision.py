@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 import torch
+from transformers import PreTrainedModel
 
 
 class Speed(NamedTuple):
@@ -52,3 +53,23 @@ def _gflops(device: torch.device, dtype: torch.dtype, size: int) -> float:
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def compute_in(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Let the model's products run in `dtype` on its float32 weights, whoever calls it.
+
+    Autocast is entered at each forward pass and left after it: it keeps the weights it has cast, and
+    a longer stretch would go on with those of the step before. The backward pass follows the formats
+    of the forward one.
+    """
+    entered: list[torch.autocast] = []
+
+    def enter(*_: object) -> None:
+        entered.append(torch.autocast(model.device.type, dtype=dtype))
+        entered[-1].__enter__()
+
+    def leave(*_: object) -> None:
+        entered.pop().__exit__(None, None, None)
+
+    model.register_forward_pre_hook(enter)
+    model.register_forward_hook(leave, always_call=True)

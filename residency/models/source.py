@@ -46,10 +46,21 @@ def locate(base: Base) -> Path:
 def base_fingerprint(folder: Path) -> str:
     """SHA-256 over weights, config, tokenizer and template: the base that an adapter was trained on."""
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in _DECISIVE and f.is_file()):
+    for file in decisive_files(folder):
         with file.open("rb") as content:
             digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a base that tell how text becomes tokens: all that decide but weights and config."""
+    others = ("config.json", "generation_config.json", "model.safetensors.index.json", "residency.json")
+    return [f for f in decisive_files(folder) if f.suffix != ".safetensors" and f.name not in others]
+
+
+def decisive_files(folder: Path) -> list[Path]:
+    """The files that decide what a base answers, in the order of their names."""
+    return sorted(f for f in folder.iterdir() if f.suffix in _DECISIVE and f.is_file())
 
 
 def cache_folder() -> Path:

@@ -16,7 +16,7 @@ from residency.core.workspace import write_jsonl
 from residency.data.split import Frozen
 from residency.evals.scored import Scored, Split, score_rows
 from residency.evals.scorers import get_scorer
-from residency.models.adapters import load_adapter
+from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LanguageModel, LocalModel
 from residency.models.load import load_base
 
@@ -52,14 +52,12 @@ def baselines(
     return found
 
 
-def ask_tuned(
-    recipe: Recipe, dtype: str, frozen: Path, trained: Path, folder: Path, report: Reporter
-) -> None:
+def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report: Reporter) -> None:
     """The tuned model, as it was saved, answers the test and a sample of training rows."""
     rows = Frozen.read(frozen)
-    base = load_base(recipe.base, getattr(torch, dtype))
-    tuned = LocalModel(load_adapter(base, trained / "adapter"), base.renderer, recipe.candidates.batch_size)
-    candidate = Prompted("tuned", tuned, system=recipe.task.system)
+    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
+    answering = tuned.answering(recipe.candidates.batch_size)
+    candidate = Prompted("tuned", answering, system=recipe.task.system)
     train = [row.example for row in rows.train]
     sample = random.Random(recipe.split.seed).sample(train, min(recipe.verdict.train_sample, len(train)))
     scored = _score(candidate, "test", [row.example for row in rows.test], recipe, report)

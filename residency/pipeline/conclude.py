@@ -11,6 +11,7 @@ from residency.core.workspace import read_json, read_jsonl, write_json, write_js
 from residency.data.ledger import count_fates
 from residency.data.split import Frozen
 from residency.evals.scored import Scored
+from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
 from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.html import render_html
@@ -28,9 +29,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
     settings = inputs.recipe.verdict
-    training = TrainingPart(
-        **read_json(stages["train"] / "training.json"), adapter=str(stages["train"] / "adapter")
-    )
+    artifact = artifact_folder(stages["train"], inputs.recipe.train.method)
+    training = TrainingPart(**read_json(stages["train"] / "training.json"), artifact=str(artifact))
     data = _data(inputs, frozen, read_json(stages["check"] / "examination.json")["rows"])
     report = Report(
         schema_="residency.report/1",

@@ -116,9 +116,15 @@ class Inputs:
         candidates = self.recipe.candidates.model_dump(mode="json")
         return {**self.asked(machine), "instructions": self.instructions, "candidates": candidates}
 
+    @property
+    def method_software(self) -> dict[str, str]:
+        """Versions that decide on what is trained and on nothing before."""
+        return {"bitsandbytes": version("bitsandbytes")} if self.recipe.train.method == "qlora" else {}
+
     def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on."""
         return {
+            "software": self.method_software,
             "freeze": fingerprint(self.freeze()),
             "train": self.recipe.train.model_dump(mode="json"),
             "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
@@ -144,5 +150,6 @@ class Inputs:
                 "task": {"instructions"},
             },
         )
-        parts = [self.software, settings, self.hashes, self.instructions, self.base]
+        software = {**self.software, **self.method_software}
+        parts = [software, settings, self.hashes, self.instructions, self.base]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

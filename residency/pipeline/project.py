@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe, Section
+from residency.core.recipe_file import default_of
 from residency.core.records import Example, Source
 from residency.core.workspace import unwritable, write_text
 from residency.data.read import read_rows
@@ -112,8 +113,8 @@ def recipe_text(chosen: Mapping[str, Mapping[str, Any]]) -> str:
             if value is not None:
                 lines.append(f"{key} = {_toml(value)}")
             else:
-                default = "..." if option.is_required() or option.default is None else _toml(option.default)
-                lines.append(f"# {key} = {default}")
+                default = None if option.is_required() else default_of(option)
+                lines.append(f"# {key} = {'...' if default is None else _toml(default)}")
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import fingerprint
 from residency.core.workspace import read_json, write_json
+from residency.models.artifact import artifact_folder
 from residency.pipeline.tune import Bench, fit
 from residency.training.loop import Diverged
 from residency.training.search import (
@@ -68,7 +69,7 @@ class Trial:
 
 
 def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
-    """Train every configuration; writes the best one's `adapter/` and `training.json`, with the table.
+    """Train every configuration; writes the best one's artifact and `training.json`, with the table.
 
     Trials stand in `sweep/` until then; one that is done is not repeated, one under way goes on.
 
@@ -76,7 +77,7 @@ def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Report
         ResidencyError: every configuration failed.
     """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        runner = _Runner(recipe, Bench.set_up(recipe, dtype, frozen), folder / "sweep", report)
+        runner = _Runner(recipe, Bench(recipe, dtype, frozen), folder / "sweep", report)
         trials = runner.run()
         best = min(trials, key=lambda trial: trial.loss)
         if best.training is None:
@@ -84,7 +85,10 @@ def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Report
             raise ResidencyError(what, "sweep", "Try lower values of sweep.learning_rate.")
         rows = [trial.row(len(runner.divisors), trial is best) for trial in trials]
         report.say(f"  chosen by validation loss, {best.loss:.4f}: {configuration(best.settings)}")
-        shutil.copytree(runner.place(best.settings) / "adapter", folder / "adapter", dirs_exist_ok=True)
+        source, target = (
+            artifact_folder(place, recipe.train.method) for place in (runner.place(best.settings), folder)
+        )
+        shutil.copytree(source, target, dirs_exist_ok=True)
         write_json(folder / "training.json", {**best.training, "sweep": rows})
     shutil.rmtree(folder / "sweep", ignore_errors=True)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
 from residency.candidates.prompted import Prompted
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Base, Recipe
 from residency.core.workspace import Workspace, read_json
-from residency.models.adapters import AdapterOff, load_adapter, read_card
+from residency.models.artifact import artifact_folder, base_of, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
 from residency.models.precision import best_device, measure_speed
@@ -52,17 +51,16 @@ def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
         fix = "Run its recipe again with this version."
         raise ResidencyError("This run was made by another version.", run.name, fix) from None
     stage = content["stages"].get("train")
-    adapter = workspace.folder / "stages" / str(stage) / "adapter"
-    if not adapter.is_dir():
+    artifact = artifact_folder(workspace.folder / "stages" / str(stage), recipe.train.method)
+    if not artifact.is_dir():
         fix = "Finish it: run `residency run` with its recipe again."
         what = "This run's tuned model is gone." if stage else "This run has no tuned model yet."
         raise ResidencyError(what, f"{run.name}: {content['status']}", fix)
-    card = read_card(adapter)
-    base = load_base(recipe.base, getattr(torch, card["dtype"]))
-    tuned = LocalModel(load_adapter(base, adapter), base.renderer, recipe.candidates.batch_size)
-    voices = [Prompted("tuned", tuned, system=card["system"])]
+    loaded = load_artifact(recipe.base, artifact)
+    tuned, system = loaded.answering(recipe.candidates.batch_size), loaded.card.system
+    voices = [Prompted("tuned", tuned, system=system)]
     if compare:
-        voices.insert(0, Prompted("base", AdapterOff(tuned), system=card["system"]))
+        voices.insert(0, Prompted("base", base_of(recipe.base, loaded.card, tuned), system=system))
     return Talk(f"{run.name}, tuned", tuple(voices), recipe.task.max_new_tokens, recipe.task.kind == "chat")
 
 

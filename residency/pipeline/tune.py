@@ -1,14 +1,16 @@
-"""The training stage: from frozen rows to an adapter in PEFT's format."""
+"""The training stage: from frozen rows to an adapter or a model."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from residency.chat import Rendered, Renderer
 from residency.core.progress import Reporter
@@ -17,66 +19,92 @@ from residency.core.records import with_system
 from residency.core.workspace import write_json
 from residency.data.ledger import Checked
 from residency.data.split import Frozen
-from residency.models.adapters import attach_lora, count_trainable, detach_lora, save_adapter
-from residency.models.load import LoadedBase, load_base
-from residency.training.loop import Trainer
+from residency.models.adapters import detach_lora
+from residency.models.artifact import artifact_folder, save_artifact
+from residency.models.card import Card
+from residency.models.load import LoadedBase, load_tokenizer
+from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
+from residency.models.source import locate
+from residency.training.loop import Trained, Trainer
 from residency.training.search import rung_step
 
 
-@dataclass(frozen=True)
 class Bench:
     """What every training of a recipe has in common: the base in memory and the rendered rows."""
 
-    base: LoadedBase
-    train: Sequence[Rendered]
-    validation: Sequence[Rendered]
-    system: str
+    def __init__(self, recipe: Recipe, dtype: str, frozen: Path) -> None:
+        """Render the training and validation rows; the base is loaded when it is first lent."""
+        self.recipe, self.dtype = recipe, dtype
+        rows, renderer = Frozen.read(frozen), Renderer(load_tokenizer(locate(recipe.base)))
+        self.train, self.validation = (
+            render(renderer, side, recipe.task.system) for side in (rows.train, rows.validation)
+        )
+        self._base: LoadedBase | None = None
 
-    @staticmethod
-    def set_up(recipe: Recipe, dtype: str, frozen: Path) -> Bench:
-        """Load the base, and render the training and validation rows."""
-        rows = Frozen.read(frozen)
-        base = load_base(recipe.base, getattr(torch, dtype))
-        system = recipe.task.system
-        train, validation = (render(base.renderer, side, system) for side in (rows.train, rows.validation))
-        return Bench(base, train, validation, system)
+    @contextmanager
+    def lend(self, settings: Train) -> Iterator[tuple[LoadedBase, PreTrainedModel]]:
+        """The base, and the model that is trained, for one training.
+
+        An adapter is taken off afterwards and the base kept; where its own weights were trained, the
+        next training loads it anew.
+        """
+        dtype = getattr(torch, self.dtype)
+        base = self._base or load_for_training(self.recipe.base, settings.method, dtype)
+        attention = base.model.config._attn_implementation
+        model = make_trainable(base.model, settings, dtype)
+        self._base = None
+        try:
+            yield base, model
+        finally:
+            if settings.method != "full":
+                detach_lora(model)
+                base.model.set_attn_implementation(attention)
+                self._base = base
+
+    def card(self, base: LoadedBase, settings: Train) -> Card:
+        """What the artifact of a training is to be loaded with."""
+        system = self.recipe.task.system
+        renderer = base.renderer.fingerprint
+        return Card(settings.method, base.fingerprint, renderer, system, self.dtype, base.quantised)
 
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
-    """Train; writes `adapter/` and `training.json`. Checkpoints stand in `checkpoints/` until then."""
+    """Train; writes the artifact and `training.json`. Checkpoints stand in `checkpoints/` until then."""
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        bench = Bench.set_up(recipe, dtype, frozen)
+        bench = Bench(recipe, dtype, frozen)
         write_json(folder / "training.json", fit(bench, recipe.train, folder, report))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: int = 1) -> dict[str, Any]:
-    """Train an adapter through 1/divisor of its plan; returns the content of `training.json`.
+    """Train through 1/divisor of the plan; returns the content of `training.json`.
 
-    Writes `adapter/`, and `checkpoints/`, from which a later call goes on. The base is left as it was.
+    Writes the artifact, and `checkpoints/`, from which a later call goes on.
     """
-    attention = bench.base.model.config._attn_implementation
-    model = attach_lora(bench.base.model, settings.rank, settings.alpha, settings.seed)
-    try:
+    with bench.lend(settings) as (base, model):
         weights = count_trainable(model)
+        rank = "" if settings.method == "full" else f" rank {settings.rank}"
         report.say(
-            f"  {settings.method} rank {settings.rank}: {weights.trainable:,} of {weights.total:,} weights "
+            f"  {settings.method}{rank}: {weights.trainable:,} of {weights.total:,} weights "
             f"are trained ({100 * weights.share:.2f} %)"
         )
         trainer = Trainer(model, bench.train, bench.validation, settings, folder / "checkpoints")
         trained = trainer.run(report, rung_step(trainer.plan, divisor))
-        save_adapter(model, folder / "adapter", bench.base, bench.system)
-    finally:
-        detach_lora(model)
-        bench.base.model.set_attn_implementation(attention)
+        artifact = artifact_folder(folder, settings.method)
+        save_artifact(model, artifact, base, bench.card(base, settings))
+    return _told(trainer, weights, trained)
+
+
+def _told(trainer: Trainer, weights: Trainable, trained: Trained) -> dict[str, Any]:
     return {
-        "method": settings.method,
-        "objective": settings.objective,
+        "method": trainer.config.method,
+        "objective": trainer.config.objective,
         "trainable_parameters": weights.trainable,
         "total_parameters": weights.total,
-        "rows": len(bench.train),
-        "tokens": sum(len(row.ids) for row in bench.train),
-        "supervised_tokens": sum(sum(row.supervised) for row in bench.train),
+        "trainable_share": weights.share,
+        "rows": len(trainer.train),
+        "tokens": sum(len(row.ids) for row in trainer.train),
+        "supervised_tokens": sum(sum(row.supervised) for row in trainer.train),
         "seconds": trained.seconds,
         "steps": trained.steps,
         "best_step": trained.best_step,

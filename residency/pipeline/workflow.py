@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class Workflow:
         """Set up; nothing is computed yet.
 
         Raises:
-            ResidencyError: the recipe names a scorer or an objective that there is not.
+            ResidencyError: the recipe names a scorer or an objective that there is not, or a method
+                whose software is not installed.
         """
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
@@ -129,12 +130,12 @@ class Workflow:
     @cached_property
     def compared(self) -> Path:
         """Stage 5: the tuned model answers the test, and a sample of the training rows."""
-        frozen, trained, dtype = self.frozen, self.trained, self.dtype
+        frozen, trained = self.frozen, self.trained
 
         def build(folder: Path) -> None:
             from residency.pipeline.ask import ask_tuned
 
-            ask_tuned(self.recipe, dtype, frozen, trained, folder, self.report)
+            ask_tuned(self.recipe, frozen, trained, folder, self.report)
 
         return self._stage("compare", self.inputs.compare(self.machine), build)
 
@@ -220,16 +221,21 @@ class Workflow:
 
 
 def _require_known(recipe: Recipe) -> None:
-    """Look up every name of a registry, and the library a search needs, before any work is done."""
-    mistakes = []
-    for find, name in ((get_scorer, recipe.task.scorer), (get_objective, recipe.train.objective)):
-        try:
-            find(name)
-        except ResidencyError as error:
-            mistakes.append(error)
+    """Look up every name of a registry, and the software that is needed, before any work is done."""
+    needs: list[Callable[[], object]] = [
+        partial(get_scorer, recipe.task.scorer),
+        partial(get_objective, recipe.train.objective),
+    ]
+    if recipe.train.method == "qlora":
+        from residency.models.quantise import require_bitsandbytes
+
+        needs.append(require_bitsandbytes)
     if recipe.sweep.search == "optuna":
+        needs.append(require_optuna)
+    mistakes = []
+    for need in needs:
         try:
-            require_optuna()
+            need()
         except ResidencyError as error:
             mistakes.append(error)
     if mistakes:

@@ -169,13 +169,15 @@ class TrainingPart(Part):
     """What was trained, on what and how long."""
 
     method: str
-    """Which weights: `lora`."""
+    """What was trained: `lora`, `qlora` or `full`."""
     objective: str
     """What was minimised: `sft`."""
     trainable_parameters: Count
     """Parameters trained."""
     total_parameters: Count
-    """Parameters of base and adapter."""
+    """Parameters of the base, and of the adapter where there is one."""
+    trainable_share: Share
+    """The first divided by the second."""
     rows: Count
     """Training rows."""
     tokens: Count
@@ -192,8 +194,8 @@ class TrainingPart(Part):
     """Whether the validation loss ended the training before its last epoch."""
     curve: list[CurvePoint]
     """The evaluations in order."""
-    adapter: str
-    """Folder of the adapter."""
+    artifact: str
+    """Folder of the adapter, or of the model where all weights were trained."""
     sweep: list[TrialPart] = []
     """Every configuration that was tried; empty where the recipe has no sweep."""
 

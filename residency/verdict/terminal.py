@@ -34,7 +34,8 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_comparisons(report))
     if report.training.sweep:
         console.print(sweep_table(report.training.sweep))
-    for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
+    kind = "Model" if report.training.method == "full" else "Adapter"
+    for name, place in (("Run", report.run), (kind, report.training.artifact)):
         console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
 
 

@@ -26,7 +26,7 @@ def test_json_is_one_document_and_all_that_is_on_stdout(done):
     [
         ("check", {"rows", "fates", "checks", "ledger"}),
         ("baseline", {"candidates"}),
-        ("train", {"steps", "curve", "adapter", "trainable_parameters"}),
+        ("train", {"steps", "curve", "artifact", "trainable_parameters"}),
     ],
 )
 def test_each_stages_verb_prints_its_own_document(done, verb, keys):

@@ -109,6 +109,7 @@ def test_a_missing_section_and_a_section_that_is_a_value(write):
     [
         ("train.rank=8", "train", "rank", 8),
         ("train.learning_rate=2e-4", "train", "learning_rate", 2e-4),
+        ('train.targets=["q_proj", "v_proj"]', "train", "targets", ("q_proj", "v_proj")),
         ("split.allow_overlap=true", "split", "allow_overlap", True),
         ("task.scorer=fields", "task", "scorer", "fields"),
         ('task.scorer="fields"', "task", "scorer", "fields"),
@@ -221,3 +222,41 @@ def test_every_field_is_read_somewhere():
     code = "\n".join(f.read_text() for f in package.rglob("*.py") if f.name != "recipe.py")
     unread = [f"{section}.{key}" for section, key in FIELDS if not re.search(rf"\.{key}\b", code)]
     assert unread == []
+
+
+def test_keys_of_adapters_are_refused_where_none_is_trained(write):
+    file = write(MINIMAL + '[train]\nmethod = "full"\nrank = 16\n')
+    told = mistakes(file, "train.dora=false")
+    assert told == [
+        (
+            f"train.{key} = {value} is not allowed: the method 'full' trains all weights and no adapter.",
+            where,
+            f"Take {key} out, or set train.method to lora or qlora.",
+        )
+        for key, value, where in (
+            ("rank", 16, "FILE: train.rank"),
+            ("dora", "false", "--set train.dora=false"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+def test_what_a_recipe_writes_of_itself_reads_back_as_the_same(write, method):
+    recipe = load_recipe(write(MINIMAL), [f"train.method={method}"])
+    assert Recipe.model_validate(recipe.to_json()) == recipe
+    assert ("rank" in recipe.to_json()["train"]) == (method != "full")
+    assert recipe.train.learning_rate == (1e-4 if method == "full" else 1e-3)
+    assert load_recipe(write(MINIMAL), ["train.learning_rate=0.02"]).train.learning_rate == 0.02
+
+
+def test_values_for_an_adapter_are_refused_where_none_is_trained(write):
+    full = MINIMAL + '[train]\nmethod = "full"\n'
+    assert mistakes(write(full), "sweep.rank=[2, 3]", "sweep.alpha=[4]", "sweep.epochs=[1]") == [
+        (
+            'sweep = {"rank": [2, 3], "alpha": [4], "epochs": [1]} is not allowed: '
+            "the method 'full' trains all weights and no adapter.",
+            "FILE: sweep",
+            "Take rank and alpha out of [sweep], or set train.method to lora or qlora.",
+        )
+    ]
+    assert load_recipe(write(full), ["sweep.epochs=[1]"]).sweep.varied == {"epochs": [1.0]}

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_each_configuration_equals_its_training_alone(line, recipe, alone):
     assert {(row["status"], row["steps"], row["rung"]) for row in rows} == {("finished", 8, 1)}
     best = min(RATES, key=lambda rate: losses(alone[rate]))
     assert [row["chosen"] for row in rows] == [rate == best for rate in RATES]
-    assert_same_adapter(line, alone[best]["adapter"])
+    assert_same_adapter(line, alone[best]["artifact"])
     assert read_json(stage_of(line) / "training.json")["curve"] == alone[best]["curve"]
     (run,) = (line.home / "runs").iterdir()
     assert read_json(run / "report.json")["training"]["sweep"] == rows
@@ -84,7 +86,7 @@ def test_halving_lets_the_best_go_on_and_pausing_changes_nothing(line, recipe, a
         assert row["status"] == ("finished" if rate == last else "stopped")
         assert row["validation_loss"] == losses(alone[rate], 2 ** (rung - 1))
         assert row["chosen"] == (rate == last)
-    assert_same_adapter(line, alone[last]["adapter"])
+    assert_same_adapter(line, alone[last]["artifact"])
     assert read_json(stage_of(line) / "training.json")["curve"] == alone[last]["curve"]
     assert "stopped at rung 1" in called.out
     resumed = [line.strip() for line in called.err.splitlines() if "resumed" in line]
@@ -94,7 +96,29 @@ def test_halving_lets_the_best_go_on_and_pausing_changes_nothing(line, recipe, a
 def test_the_other_keys_are_varied_too(line, recipe, tmp_path):
     keys = {"rank": 3, "alpha": 8, "epochs": 1.0, "seed": 5}
     assert line("train", recipe, *options(**{key: [value] for key, value in keys.items()})).code == 0
-    assert_same_adapter(line, train_alone(Line(tmp_path, tmp_path / "alone"), recipe, **keys)["adapter"])
+    assert_same_adapter(line, train_alone(Line(tmp_path, tmp_path / "alone"), recipe, **keys)["artifact"])
+
+
+@pytest.mark.parametrize("method", ["qlora", "full"])
+def test_other_methods_are_swept_too(line, recipe, tmp_path, method):
+    """The base in 4 bits is kept from one to the next; the one whose own weights changed is not."""
+    if method == "full":
+        recipe.write_text(re.sub(r"^(rank|alpha) = .*\n", "", recipe.read_text(), flags=re.MULTILINE))
+    of_method = ("--set", f"train.method={method}")
+    swept = line("train", recipe, *of_method, *options(learning_rate=[0.01, 0.001]), "--json")
+    assert swept.code == 0, swept.err
+    single = Line(tmp_path, tmp_path / "alone")
+    trainings = [
+        json.loads(single("train", recipe, *of_method, "--set", f"train.learning_rate={rate}", "--json").out)
+        for rate in (0.01, 0.001)
+    ]
+    found = json.loads(swept.out)
+    assert [row["validation_loss"] for row in found["sweep"]] == [losses(alone) for alone in trainings]
+    best = min(trainings, key=losses)
+    (file,) = Path(best["artifact"]).glob("*model.safetensors")
+    weights, wanted = load_file(Path(found["artifact"]) / file.name), load_file(file)
+    assert weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[name], wanted[name]) for name in weights)
 
 
 def stop_after(steps: int):
@@ -184,8 +208,8 @@ def test_the_test_rows_have_no_part_in_the_choice(line, recipe):
         called = line("train", recipe, *options(rank=[2, 3]), "--set", f"data.test={file}", "--json")
         found.append(json.loads(called.out))
     assert timeless(found[0]["sweep"]) == timeless(found[1]["sweep"])
-    assert found[0]["adapter"] != found[1]["adapter"]
-    weights, others = (load_file(f"{training['adapter']}/adapter_model.safetensors") for training in found)
+    assert found[0]["artifact"] != found[1]["artifact"]
+    weights, others = (load_file(f"{training['artifact']}/adapter_model.safetensors") for training in found)
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 

@@ -5,6 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from residency.chat import Rendered
+from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 
 SIZE = {
@@ -62,7 +63,7 @@ def draw_tree(seed: int, lengths: list[int], fan: int) -> list[Rendered]:
 @pytest.fixture
 def lora_model() -> LlamaForCausalLM:
     """A tiny Llama with LoRA whose B matrices are not 0, so that every gradient is alive."""
-    model = attach_lora(tiny_llama(), rank=3, alpha=6, seed=1)
+    model = attach_lora(tiny_llama(), Train(rank=3, alpha=6, seed=1))
     torch.manual_seed(2)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

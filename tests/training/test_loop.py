@@ -30,7 +30,7 @@ VALIDATION = draw_sequences(1, 4, [8, 9, 7])
 
 
 def trainer(folder, settings=SETTINGS, train=TRAIN) -> Trainer:
-    model = attach_lora(tiny_llama(), settings.rank, settings.alpha, settings.seed)
+    model = attach_lora(tiny_llama(), settings)
     return Trainer(model, train, VALIDATION, settings, folder)
 
 

@@ -33,6 +33,7 @@ from transformers import (
 
 from residency.chat import Rendered
 from residency.core.errors import ResidencyError
+from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.training.attention import use_packed_attention
 from residency.training.engine import compute, supervised_count
@@ -79,7 +80,7 @@ def stock(family: str):
 
 
 def ours(family: str):
-    model = attach_lora(base(family), rank=3, alpha=6, seed=1)
+    model = attach_lora(base(family), Train(rank=3, alpha=6, seed=1))
     wake(model)
     use_packed_attention(model)
     return model
@@ -185,7 +186,7 @@ def test_bfloat16_takes_the_short_way_and_stays_close():
     rows = draw_sequences(6, 7, [5, 19, 12])
     exact = compute(ours("llama"), rows, 1).logprobs_N
     model = base("llama").to(torch.bfloat16)
-    model = attach_lora(model, rank=3, alpha=6, seed=1)
+    model = attach_lora(model, Train(rank=3, alpha=6, seed=1))
     wake(model)
     use_packed_attention(model)
     rounded = compute(model, rows, 1).logprobs_N
@@ -235,7 +236,9 @@ def test_fifty_steps_follow_the_plain_loop():
 
 
 def test_attention_that_caps_its_scores_is_refused():
-    model = attach_lora(Gemma2ForCausalLM(Gemma2Config(**SIZE)).eval().requires_grad_(False), 3, 6, 1)
+    model = attach_lora(
+        Gemma2ForCausalLM(Gemma2Config(**SIZE)).eval().requires_grad_(False), Train(rank=3, alpha=6, seed=1)
+    )
     use_packed_attention(model)
     with pytest.raises(ResidencyError, match="softcap"):
         compute(model, draw_sequences(7, 0, [8]), 1)
