@@ -20,9 +20,12 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json(training)
         return
-    best = min(training["curve"], key=lambda point: point["validation_loss"])
+    best = next(point for point in training["curve"] if point["step"] == training["best_step"])
+    score = "" if best["score"] is None else f", score {best['score']:.3f}"
     click.echo(
-        f"{training['steps']} steps in {training['seconds']:.0f} s; validation loss lowest at step "
-        f"{best['step']}: {best['validation_loss']:.4f}"
+        f"{training['steps']} steps in {training['seconds']:.0f} s; step {best['step']} is kept: "
+        f"validation loss {best['validation_loss']:.4f}{score}"
     )
+    if training["overfits_since"] is not None:
+        click.echo(f"It overfits since step {training['overfits_since']}.")
     click.echo(f"Adapter (PEFT format): {training['adapter']}")

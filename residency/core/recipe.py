@@ -109,6 +109,8 @@ class Train(Section):
     """LoRA's scale: the update is multiplied by alpha / rank."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Peak learning rate of AdamW."""
+    lora_plus_ratio: float = Field(1.0, ge=1, le=1000)
+    """LoRA+: the B matrices learn at this many times the learning rate; 1 is plain LoRA."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's weight decay."""
     epochs: float = Field(3, gt=0, le=1000)
@@ -125,8 +127,14 @@ class Train(Section):
     """Gradients are scaled down to this norm."""
     evaluations_per_epoch: int = Field(2, ge=1, le=100)
     """How often an epoch the validation loss is measured and a checkpoint written."""
+    watch: Literal["loss", "score"] = "loss"
+    """What the best step goes by: the validation `loss`, or the `score` of answers to validation rows."""
+    watch_rows: int = Field(100, ge=1, le=100_000)
+    """Validation rows answered at an evaluation, at most, where the score is watched."""
     patience: int = Field(4, ge=1, le=1000)
-    """Training stops after this many evaluations without a lower validation loss."""
+    """Training stops after this many evaluations in a row without a better one."""
+    checkpoint_minutes: float = Field(10, gt=0, le=1440)
+    """A checkpoint is written this long after the last one where no evaluation comes before."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of the adapter's first values and of the data order."""
 

@@ -118,9 +118,13 @@ class Inputs:
 
     def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on."""
+        settings = self.recipe.train.model_dump(mode="json", exclude={"checkpoint_minutes"})
+        task = self.recipe.task
+        watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
         return {
             "freeze": fingerprint(self.freeze()),
-            "train": self.recipe.train.model_dump(mode="json"),
+            "train": settings,
+            **(watched if self.recipe.train.watch == "score" else {}),
             **machine._asdict(),
         }
 

@@ -17,8 +17,10 @@ from residency.core.workspace import write_json
 from residency.data.ledger import Checked
 from residency.data.split import Frozen
 from residency.models.adapters import attach_lora, count_trainable, save_adapter
+from residency.models.language_model import LocalModel
 from residency.models.load import load_base
-from residency.training.loop import Trainer
+from residency.pipeline.watch import watch_score
+from residency.training.loop import Side, Trainer
 
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
@@ -37,8 +39,16 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
     system = recipe.task.system
     train = render(base.renderer, rows.train, system)
     validation = render(base.renderer, rows.validation, system)
-    trainer = Trainer(model, train, validation, settings, folder / "checkpoints")
-    trained = trainer.run(report)
+
+    def name_row(side: Side, number: int) -> str:
+        return str({"training": rows.train, "validation": rows.validation}[side][number].example.source)
+
+    trainer = Trainer(model, train, validation, settings, folder / "checkpoints", name_row)
+    score = None
+    if settings.watch == "score":
+        asked = [row.example for row in rows.validation]
+        score = watch_score(recipe, LocalModel(model, base.renderer, recipe.candidates.batch_size), asked)
+    trained = trainer.run(report, score)
     save_adapter(model, folder / "adapter", base, system)
     write_json(
         folder / "training.json",
@@ -53,6 +63,7 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
             "seconds": trained.seconds,
             "steps": trained.steps,
             "best_step": trained.best_step,
+            "overfits_since": trained.overfits_since,
             "stopped_early": trained.stopped_early,
             "curve": [asdict(point) for point in trained.curve],
         },
