@@ -13,9 +13,12 @@ from residency.cli.options import on_recipe, open_workflow, print_json
 @on_recipe
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tune the base of RECIPE on its training rows; an interrupted training goes on where it was."""
+    from residency.core.processes import is_main
     from residency.core.workspace import read_json
 
     folder = open_workflow(recipe, overrides).upto("train")
+    if not is_main():
+        return
     training = {**read_json(folder / "training.json"), "adapter": str(folder / "adapter")}
     if as_json:
         print_json(training)

@@ -135,6 +135,8 @@ class Train(Section):
     """Training stops after this many evaluations in a row without a better one."""
     checkpoint_minutes: float = Field(10, gt=0, le=1440)
     """A checkpoint is written this long after the last one where no evaluation comes before."""
+    distribution: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: every process holds the model (`ddp`), or a share of each layer (`fsdp`)."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of the adapter's first values and of the data order."""
 

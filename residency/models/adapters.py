@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.core.errors import ResidencyError
@@ -64,8 +65,16 @@ def count_trainable(model: torch.nn.Module) -> Trainable:
     )
 
 
-def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system: str) -> None:
+def save_adapter(
+    model: PreTrainedModel,
+    folder: Path,
+    base: LoadedBase,
+    system: str,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a PEFT folder, and beside it what the adapter was trained with.
+
+    `weights` are the adapter's by the names of the model's parameters, where those in it are sharded.
 
     Raises:
         ResidencyError: the disk is full or not writable; nothing half-written stays.
@@ -77,7 +86,7 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: LoadedBase, system:
         "dtype": base.dtype,
     }
     try:
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), state_dict=None if weights is None else dict(weights))
         write_json(folder / _CARD, card)
     except (OSError, SafetensorError, ResidencyError) as error:
         shutil.rmtree(folder, ignore_errors=True)

@@ -118,7 +118,7 @@ class Inputs:
 
     def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on."""
-        settings = self.recipe.train.model_dump(mode="json", exclude={"checkpoint_minutes"})
+        settings = self.recipe.train.model_dump(mode="json", exclude={"checkpoint_minutes", "distribution"})
         task = self.recipe.task
         watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
         return {

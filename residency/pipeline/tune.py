@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from residency.chat import Rendered, Renderer
+from residency.core.processes import is_main
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import with_system
@@ -25,8 +26,6 @@ from residency.training.loop import Side, Trainer
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
     """Train; writes `adapter/` and `training.json`. Checkpoints stand in `checkpoints/` until then."""
-    if (folder / "training.json").is_file():  # stopped between the last write and the stage's renaming
-        return
     rows = Frozen.read(frozen)
     base = load_base(recipe.base, getattr(torch, dtype))
     settings = recipe.train
@@ -49,7 +48,9 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
         asked = [row.example for row in rows.validation]
         score = watch_score(recipe, LocalModel(model, base.renderer, recipe.candidates.batch_size), asked)
     trained = trainer.run(report, score)
-    save_adapter(model, folder / "adapter", base, system)
+    if not is_main():
+        return
+    save_adapter(model, folder / "adapter", base, system, trained.weights)
     write_json(
         folder / "training.json",
         {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
@@ -23,11 +24,13 @@ from residency.training.checkpoint import (
     checkpoints,
     keep_only,
     load_trainable,
+    optimizer_state,
     read_checkpoint,
     trainable_state,
     write_checkpoint,
 )
 from residency.training.curve import Point, Progress, lowest_loss, overfits_since
+from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
 from residency.training.memory import DoesNotFitError, within_memory
 from residency.training.objectives import Objective, get_objective
@@ -59,6 +62,7 @@ class Trained:
     stopped_early: bool
     curve: tuple[Point, ...]
     seconds: float
+    weights: Mapping[str, Tensor]
 
 
 class Trainer:
@@ -86,6 +90,8 @@ class Trainer:
                 raise ResidencyError("A row would train on zero tokens.", self._name(row), fix)
         self.objective: Objective = get_objective(config.objective)
         self.plan: Plan = make_plan(len(train), config)
+        self.processes = connect(config.distribution)
+        self.processes.prepare(model)
         self.optimizer = make_optimizer(model, config)
         self.progress = Progress(config.micro_tokens)
         self.report: Reporter = Silent()
@@ -101,6 +107,10 @@ class Trainer:
             score: The mean score of the model's answers as it is now; where it is given, the best
                 step and early stopping go by it.
         """
+        if score and self.processes.sharded:
+            fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
+            what = "A model that is sharded over processes cannot answer rows during training."
+            raise ResidencyError(what, "train.watch", fix)
         self.report, self._score = report, score
         use_packed_attention(self.model)
         first = self._resume()
@@ -119,7 +129,8 @@ class Trainer:
                     note = self._measure(step)
                     stopped = self._exhausted()
                 self.progress.seconds += time.perf_counter() - begun
-                if due or time.monotonic() - self._written > 60 * self.config.checkpoint_minutes:
+                overdue = time.monotonic() - self._written > 60 * self.config.checkpoint_minutes
+                if due or self.processes.tell(overdue):
                     self._checkpoint(step + 1)
                 advance(self.config.batch_size, note)
         return self._finish(stopped)
@@ -136,7 +147,8 @@ class Trainer:
         ]
         loss = self.accumulate(rows, learn=True)["loss"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
+        self.processes.sum_gradients(parameters)
+        norm = whole(torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             self.optimizer.zero_grad()
             raise self._not_finite(f"The loss or its gradient is not finite at step {step}.", rows)
@@ -157,11 +169,13 @@ class Trainer:
     def accumulate(self, rows: Sequence[Rendered], *, learn: bool) -> dict[str, float]:
         """Loss and metrics summed over the parts of `rows`, which get smaller where memory runs out.
 
-        With `learn`, their gradients are added up as well. How the rows are cut changes rounding alone.
+        With `learn`, the gradients of this process' rows are added up as well. How the rows are cut
+        changes rounding alone.
         """
         while True:
             try:
-                return self._in_parts(rows, learn)
+                sums = self._in_parts(rows, learn)
+                break
             except DoesNotFitError as error:
                 part = error.rows
             # Here, since only after the handler nothing holds the failed computation's tensors.
@@ -169,15 +183,21 @@ class Trainer:
             if self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
             self._compute_fewer(part)
+        return self.processes.sum(sums)
 
     def _in_parts(self, rows: Sequence[Rendered], learn: bool) -> dict[str, float]:
         supervised = supervised_count(rows)
         sums: dict[str, float] = {"loss": 0.0}
-        for part in micro_batches(rows, self.progress.micro_tokens):
-            with within_memory(part), torch.set_grad_enabled(learn):
+        own = micro_batches(self.processes.share(rows), self.progress.micro_tokens)
+        # Without gradients LoRA layers keep casts of their weights, which sharded weights change unseen.
+        graph = learn or self.processes.sharded
+        for part, counts in self.processes.in_step(own, rows):
+            with within_memory(part), torch.set_grad_enabled(graph):
                 loss, metrics = self.objective(compute(self.model, part, supervised))
+                if not counts:
+                    loss, metrics = loss * 0.0, {}
                 if learn:
-                    loss.backward()
+                    self.processes.backward(loss)
                 for name, value in {**metrics, "loss": loss.item()}.items():
                     sums[name] = sums.get(name, 0.0) + value
         return sums
@@ -192,7 +212,11 @@ class Trainer:
         if len(part) == 1:
             what = f"A row of {tokens:,} tokens does not fit into memory on its own."
             raise ResidencyError(what, self._name(part[0]), f"Lower data.max_tokens. {_SMALLER}")
-        self.progress.micro_tokens = min(self.progress.micro_tokens, tokens) // 2
+        fewer = min(self.progress.micro_tokens, tokens) // 2
+        if self.processes.sharded:
+            what = f"{tokens:,} tokens at a time do not fit into the memory of one of the processes."
+            raise ResidencyError(what, "train.micro_tokens", f"Lower it: --set train.micro_tokens={fewer}")
+        self.progress.micro_tokens = fewer
         self.report.say(
             f"  {tokens:,} tokens at a time do not fit into memory: going on with at most "
             f"{self.progress.micro_tokens:,} (train.micro_tokens is {self.config.micro_tokens:,})"
@@ -200,7 +224,7 @@ class Trainer:
 
     def _not_finite(self, what: str, rows: Sequence[Rendered]) -> ResidencyError:
         """The error that names those of `rows` whose own loss is not finite, or all if none is."""
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.processes.sharded):
             guilty = [
                 row
                 for row in rows
@@ -251,7 +275,7 @@ class Trainer:
         """The score, under the model's own attention, which knows no packed rows."""
         assert self._score is not None
         self.model.set_attn_implementation(self._attention)
-        score = self._score()
+        score: float = self.processes.tell(self._score() if self.processes.main else None)
         use_packed_attention(self.model)
         return score
 
@@ -259,8 +283,11 @@ class Trainer:
         return self.progress.without_gain >= self.config.patience
 
     def _checkpoint(self, step: int) -> None:
-        write_checkpoint(self.folder, step, self.model, self.optimizer, self.progress.to_json())
-        keep_only(self.folder, {step, self.progress.best_step or step})
+        weights, moments = trainable_state(self.model), optimizer_state(self.optimizer)
+        if self.processes.main:
+            write_checkpoint(self.folder, step, weights, moments, self.progress.to_json())
+            keep_only(self.folder, {step, self.progress.best_step or step})
+        self.processes.wait()
         self._written = time.monotonic()
 
     def _resume(self) -> int:
@@ -279,9 +306,9 @@ class Trainer:
         best_step = self.progress.best_step
         assert best_step is not None, "the last step is always measured"
         best = self.folder / f"step-{best_step:08d}" / "weights.safetensors"
+        weights = load_file(best, device=str(next(self.model.parameters()).device))
         with torch.no_grad():
-            device = next(iter(trainable_state(self.model).values())).device
-            load_trainable(self.model, load_file(best, device=str(device)))
+            load_trainable(self.model, weights)
         return Trained(
             steps=self.progress.curve[-1].step,
             best_step=best_step,
@@ -289,4 +316,5 @@ class Trainer:
             stopped_early=stopped,
             curve=tuple(self.progress.curve),
             seconds=self.progress.seconds,
+            weights=weights,
         )
