@@ -120,13 +120,13 @@ class Shards(Replicas):
     sharded = True
 
     def prepare(self, model: torch.nn.Module) -> None:
-        """Shard each decoder layer, and together what is left."""
+        """Shard each decoder layer, and together what is left: the head is used after the forward pass."""
         mesh = init_device_mesh(self._state.device.type, (self.size,))
         names = set(getattr(model, "_no_split_modules", None) or ())
         for module in list(model.modules()):
             if type(module).__name__ in names:
                 fully_shard(module, mesh=mesh)
-        fully_shard(model, mesh=mesh)
+        fully_shard(model, mesh=mesh, reshard_after_forward=False)
 
     def in_step(self, parts: Iterable[list[Rendered]], rows: Sequence[Rendered]) -> Iterable[Part]:
         """Filled up with the shortest row, which then does not count."""

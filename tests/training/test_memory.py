@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,23 +57,24 @@ def weights(run: Trainer) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_out_of_memory_goes_on_with_less_at_a_time(tmp_path, error):
-    """A step has 4 + 88 tokens; in parts of up to 46 the first has 4 + 5 + 6 + 6 + 7 + 8 + 9 = 45."""
+    """A step has 4 + 88 tokens; it is cut until no part has more than 24."""
     settings = SETTINGS.model_copy(update={"batch_size": 10, "epochs": 3.0})
     tight, said = trainer(tmp_path / "tight", settings), Said()
-    room_for(tight, 40, error)
+    room_for(tight, 24, error)
     tight.run(said)
-    assert [line.strip() for line in said.lines] == [
-        f"{tokens} tokens at a time do not fit into memory: going on with at most {budget} "
-        "(train.micro_tokens is 4,096)"
-        for tokens, budget in ((92, 46), (45, 22))
-    ]
-    small = trainer(tmp_path / "small", settings.model_copy(update={"micro_tokens": 22}))
+    told = [tuple(map(int, re.findall(r"(\d+) (?:tokens|\()", line))) for line in said.lines]
+    assert told[0] == (92, 46)
+    budgets = [4096, *(budget for _, budget in told)]
+    assert budgets[1:] == [min(b, n) // 2 for b, (n, _) in zip(budgets, told, strict=False)]
+    budget = tight.progress.micro_tokens
+    assert budget == budgets[-1] and all("train.micro_tokens is 4,096" in line for line in said.lines)
+    small = trainer(tmp_path / "small", settings.model_copy(update={"micro_tokens": budget}))
     small.run(Silent())
     assert all(torch.equal(a, b) for a, b in zip(weights(tight), weights(small), strict=True))
-    assert read_json(checkpoints(tmp_path / "tight")[-1] / "state.json")["micro_tokens"] == 22
+    assert read_json(checkpoints(tmp_path / "tight")[-1] / "state.json")["micro_tokens"] == budget
     again = trainer(tmp_path / "tight", settings)
     again.run(Silent())
-    assert again.progress.micro_tokens == 22
+    assert again.progress.micro_tokens == budget
 
 
 def test_gradients_of_the_failed_attempt_are_thrown_away(tmp_path):
