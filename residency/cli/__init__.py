@@ -12,6 +12,7 @@ import warnings
 import click
 
 from residency import __version__
+from residency.core.processes import process_count
 
 VERBS = {
     "new": "Make a project folder from a file of examples.",
@@ -56,6 +57,15 @@ def residency() -> None:
     """From a base model and a file of examples to a verdict, with evidence."""
 
 
+def _tells() -> bool:
+    """Whether this process tells the user how it ended: under torchrun only the first to end does."""
+    if process_count() == 1:
+        return True
+    from residency.training.distribution import first_to_end
+
+    return first_to_end()
+
+
 def main() -> None:
     """Run the command line and exit with its code.
 
@@ -67,24 +77,27 @@ def main() -> None:
     try:
         code = residency.main(prog_name="residency", standalone_mode=False)
     except ResidencyError as error:
-        print(error, file=sys.stderr)
+        if _tells():
+            print(error, file=sys.stderr)
         code = 1
     except click.ClickException as error:
         error.show()
         code = 1
     except (KeyboardInterrupt, click.Abort):
-        print(
-            "\nStopped. Run the same command to go on: finished stages are kept, "
-            "and training goes on from its last checkpoint.",
-            file=sys.stderr,
-        )
+        if _tells():
+            print(
+                "\nStopped. Run the same command to go on: finished stages are kept, "
+                "and training goes on from its last checkpoint.",
+                file=sys.stderr,
+            )
         code = 130
     except SystemExit:  # click's answer to a reader of stdout that went away: nobody's mistake
         code = 0
     except Exception:
         import traceback
 
-        traceback.print_exc()
-        print("\nThis is a bug in residency; please report it with the lines above.", file=sys.stderr)
+        if _tells():
+            traceback.print_exc()
+            print("\nThis is a bug in residency; please report it with the lines above.", file=sys.stderr)
         code = 2
     sys.exit(code)

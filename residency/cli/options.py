@@ -51,10 +51,14 @@ def print_json(content: Any) -> None:
 
 def conclude(recipe: Path, overrides: tuple[str, ...], as_json: bool, gate: bool) -> int:
     """Run a workflow to its verdict, print it, and give the exit code."""
+    from residency.core.processes import is_main
     from residency.core.workspace import read_json
 
     workflow = open_workflow(recipe, overrides)
-    content = read_json(workflow.conclude() / "report.json")
+    folder = workflow.conclude()
+    if not is_main():
+        return 0
+    content = read_json(folder / "report.json")
     if as_json:
         print_json(content)
     else:

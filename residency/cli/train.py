@@ -15,6 +15,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tune the base of RECIPE on its training rows; an interrupted training goes on where it was."""
     from rich.console import Console
 
+    from residency.core.processes import is_main
     from residency.core.workspace import read_json
     from residency.models.artifact import artifact_folder
     from residency.verdict.report_schema import TrialPart
@@ -22,16 +23,21 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     workflow = open_workflow(recipe, overrides)
     folder = workflow.upto("train")
+    if not is_main():
+        return
     artifact = artifact_folder(folder, workflow.recipe.train.method)
     training = {**read_json(folder / "training.json"), "artifact": str(artifact)}
     if as_json:
         print_json(training)
         return
-    best = min(training["curve"], key=lambda point: point["validation_loss"])
+    best = next(point for point in training["curve"] if point["step"] == training["best_step"])
+    score = "" if best["score"] is None else f", score {best['score']:.3f}"
     click.echo(
-        f"{training['steps']} steps in {training['seconds']:.0f} s; validation loss lowest at step "
-        f"{best['step']}: {best['validation_loss']:.4f}"
+        f"{training['steps']} steps in {training['seconds']:.0f} s; step {best['step']} is kept: "
+        f"validation loss {best['validation_loss']:.4f}{score}"
     )
+    if training["overfits_since"] is not None:
+        click.echo(f"It overfits since step {training['overfits_since']}.")
     if training.get("sweep"):
         Console().print(sweep_table([TrialPart.model_validate(trial) for trial in training["sweep"]]))
     kind = "Model" if training["method"] == "full" else "Adapter (PEFT format)"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from residency.core.processes import is_main
+
 Advance = Callable[[int, str], None]
 """Called with how many units were done and a short note on them, which may be empty."""
 
@@ -112,7 +114,9 @@ class Bars:
 
 
 def choose_reporter() -> Reporter:
-    """Bars where stderr is a terminal, plain lines elsewhere."""
+    """Bars where stderr is a terminal, plain lines elsewhere; of many processes only one speaks."""
+    if not is_main():
+        return Silent()
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 

@@ -112,7 +112,7 @@ class Candidates(Section):
 
 
 Method = Literal["lora", "full", "qlora"]
-_OF_ADAPTERS = ("rank", "alpha", "scaling", "dora", "targets")
+_OF_ADAPTERS = ("rank", "alpha", "scaling", "dora", "targets", "lora_plus_ratio")
 """Keys of [train] that say nothing where no adapter is trained."""
 
 
@@ -141,6 +141,8 @@ class Train(Section):
         default_factory=_default_rate, json_schema_extra={"default": _default_rate({})}
     )
     """Peak learning rate of AdamW; with the method `full` the default is 0.0001."""
+    lora_plus_ratio: float = Field(1.0, ge=1, le=1000)
+    """LoRA+: the B matrices learn at this many times the learning rate; 1 is plain LoRA."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's weight decay."""
     epochs: Epochs = 3
@@ -157,8 +159,16 @@ class Train(Section):
     """Gradients are scaled down to this norm."""
     evaluations_per_epoch: int = Field(2, ge=1, le=100)
     """How often an epoch the validation loss is measured and a checkpoint written."""
+    watch: Literal["loss", "score"] = "loss"
+    """What the best step goes by: the validation `loss`, or the `score` of answers to validation rows."""
+    watch_rows: int = Field(100, ge=1, le=100_000)
+    """Validation rows answered at an evaluation, at most, where the score is watched."""
     patience: int = Field(4, ge=1, le=1000)
-    """Training stops after this many evaluations without a lower validation loss."""
+    """Training stops after this many evaluations in a row without a better one."""
+    checkpoint_minutes: float = Field(10, gt=0, le=1440)
+    """A checkpoint is written this long after the last one where no evaluation comes before."""
+    distribution: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: every process holds the model (`ddp`), or a share of each layer (`fsdp`)."""
     seed: Seed = 0
     """Seed of the adapter's first values and of the data order."""
 
@@ -171,6 +181,17 @@ class Train(Section):
                 "needs_adapter",
                 "the method 'full' trains all weights and no adapter",
                 {"fix": f"Take {info.field_name} out, or set train.method to lora or qlora."},
+            )
+        return value
+
+    @field_validator("distribution")
+    @classmethod
+    def _can_be_sharded(cls, value: str, info: ValidationInfo) -> str:
+        if value == "fsdp" and info.data.get("method") == "qlora":
+            raise PydanticCustomError(
+                "sharded",
+                "the method 'qlora' packs weights in a way that cannot be shared out over processes",
+                {"fix": "Set train.distribution to ddp, or train.method to lora."},
             )
         return value
 

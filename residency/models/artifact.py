@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Renderer
@@ -39,19 +41,28 @@ def artifact_folder(stage: Path, method: Method) -> Path:
     return stage / ("model" if method == "full" else "adapter")
 
 
-def save_artifact(model: PreTrainedModel, folder: Path, base: LoadedBase, card: Card) -> None:
+def save_artifact(
+    model: PreTrainedModel,
+    folder: Path,
+    base: LoadedBase,
+    card: Card,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a folder that stock transformers (`full`) or PEFT loads, with the card.
 
     A whole model is written in the card's number format, the one in which it is evaluated, with the
-    base's own tokenizer files; its float32 weights are given up.
+    base's own tokenizer files; its float32 weights are given up. Where the model is sharded, `weights`
+    are those that were trained, whole, by the names of its parameters.
 
     Raises:
         ResidencyError: the disk is full or not writable; nothing half-written stays.
     """
     try:
         if card.method == "full":
-            torch.nn.Module.to(model, getattr(torch, card.dtype))
-        model.save_pretrained(str(folder))
+            dtype = getattr(torch, card.dtype)
+            torch.nn.Module.to(model, dtype)
+            weights = weights and {name: weight.to(dtype) for name, weight in weights.items()}
+        model.save_pretrained(str(folder), state_dict=None if weights is None else dict(weights))
         if card.method == "full":
             for file in tokenizer_files(base.folder):
                 shutil.copyfile(file, folder / file.name)

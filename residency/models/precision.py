@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NamedTuple
 
@@ -22,9 +23,9 @@ class Speed(NamedTuple):
 
 
 def best_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
+    """The first GPU where there is one, under torchrun the process' own; else the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
 
 

@@ -123,11 +123,15 @@ class Inputs:
 
     def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on."""
+        settings = self.recipe.train.model_dump(mode="json", exclude={"checkpoint_minutes", "distribution"})
+        task = self.recipe.task
+        watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
         return {
             "software": self.method_software,
             "freeze": fingerprint(self.freeze()),
-            "train": self.recipe.train.model_dump(mode="json"),
+            "train": settings,
             "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
+            **(watched if self.recipe.train.watch == "score" else {}),
             **machine._asdict(),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered, Renderer
+from residency.core.processes import is_main
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe, Train
 from residency.core.records import with_system
@@ -22,10 +23,12 @@ from residency.data.split import Frozen
 from residency.models.adapters import detach_lora
 from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card
+from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase, load_tokenizer
 from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
 from residency.models.source import locate
-from residency.training.loop import Trained, Trainer
+from residency.pipeline.watch import watch_score
+from residency.training.loop import Side, Trained, Trainer
 from residency.training.search import rung_step
 
 
@@ -34,11 +37,10 @@ class Bench:
 
     def __init__(self, recipe: Recipe, dtype: str, frozen: Path) -> None:
         """Render the training and validation rows; the base is loaded when it is first lent."""
-        self.recipe, self.dtype = recipe, dtype
-        rows, renderer = Frozen.read(frozen), Renderer(load_tokenizer(locate(recipe.base)))
-        self.train, self.validation = (
-            render(renderer, side, recipe.task.system) for side in (rows.train, rows.validation)
-        )
+        self.recipe, self.dtype, self.rows = recipe, dtype, Frozen.read(frozen)
+        renderer, system = Renderer(load_tokenizer(locate(recipe.base))), recipe.task.system
+        self.train = render(renderer, self.rows.train, system)
+        self.validation = render(renderer, self.rows.validation, system)
         self._base: LoadedBase | None = None
 
     @contextmanager
@@ -61,6 +63,18 @@ class Bench:
                 base.model.set_attn_implementation(attention)
                 self._base = base
 
+    def name_row(self, side: Side, number: int) -> str:
+        """File and line of a row."""
+        rows = {"training": self.rows.train, "validation": self.rows.validation}[side]
+        return str(rows[number].example.source)
+
+    def watch(self, model: PreTrainedModel, renderer: Renderer) -> Callable[[], float] | None:
+        """What gives the score of the model's answers, if training is to watch it."""
+        if self.recipe.train.watch == "loss":
+            return None
+        answering = LocalModel(model, renderer, self.recipe.candidates.batch_size)
+        return watch_score(self.recipe, answering, [row.example for row in self.rows.validation])
+
     def card(self, base: LoadedBase, settings: Train) -> Card:
         """What the artifact of a training is to be loaded with."""
         system = self.recipe.task.system
@@ -72,14 +86,18 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
     """Train; writes the artifact and `training.json`. Checkpoints stand in `checkpoints/` until then."""
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
         bench = Bench(recipe, dtype, frozen)
-        write_json(folder / "training.json", fit(bench, recipe.train, folder, report))
+        training = fit(bench, recipe.train, folder, report)
+        if not is_main():
+            return
+        write_json(folder / "training.json", training)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: int = 1) -> dict[str, Any]:
     """Train through 1/divisor of the plan; returns the content of `training.json`.
 
-    Writes the artifact, and `checkpoints/`, from which a later call goes on.
+    Writes the artifact, and `checkpoints/`, from which a later call goes on. Of many processes the
+    main one writes.
     """
     with bench.lend(settings) as (base, model):
         weights = count_trainable(model)
@@ -88,10 +106,14 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
             f"  {settings.method}{rank}: {weights.trainable:,} of {weights.total:,} weights "
             f"are trained ({100 * weights.share:.2f} %)"
         )
-        trainer = Trainer(model, bench.train, bench.validation, settings, folder / "checkpoints")
-        trained = trainer.run(report, rung_step(trainer.plan, divisor))
-        artifact = artifact_folder(folder, settings.method)
-        save_artifact(model, artifact, base, bench.card(base, settings))
+        checkpoints = folder / "checkpoints"
+        trainer = Trainer(model, bench.train, bench.validation, settings, checkpoints, bench.name_row)
+        score = bench.watch(model, base.renderer)
+        trained = trainer.run(report, rung_step(trainer.plan, divisor), score)
+        if is_main():
+            artifact, card = artifact_folder(folder, settings.method), bench.card(base, settings)
+            sharded = trained.weights if trainer.processes.sharded else None
+            save_artifact(model, artifact, base, card, sharded)
     return _told(trainer, weights, trained)
 
 
@@ -108,6 +130,7 @@ def _told(trainer: Trainer, weights: Trainable, trained: Trained) -> dict[str, A
         "seconds": trained.seconds,
         "steps": trained.steps,
         "best_step": trained.best_step,
+        "overfits_since": trained.overfits_since,
         "stopped_early": trained.stopped_early,
         "curve": [asdict(point) for point in trained.curve],
     }

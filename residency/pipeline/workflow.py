@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
@@ -18,6 +19,9 @@ from residency.evals.scorers import get_scorer
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
 from residency.training.search import require_optuna
+
+if TYPE_CHECKING:
+    from residency.training.distribution import Alone
 
 
 class Workflow:
@@ -33,6 +37,13 @@ class Workflow:
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe)
+
+    @cached_property
+    def processes(self) -> Alone:
+        """The processes that torchrun started."""
+        from residency.training.distribution import connect
+
+        return connect()
 
     @cached_property
     def name(self) -> str:
@@ -63,7 +74,7 @@ class Workflow:
             "device": device_name(device),
             "torch": self.inputs.software["torch"],
         }
-        folder, _ = self.workspace.stage("machine", known, build)
+        folder, _ = self._once("machine", known, build)
         speed = read_json(folder / "speed.json")
         figures = f"bfloat16 {speed['bfloat16']:.0f}, float32 {speed['float32']:.0f} GFLOP/s measured"
         self.report.say(f"  precision: {speed['faster']} ({figures})")
@@ -122,6 +133,8 @@ class Workflow:
             from residency.pipeline.sweep import sweep
             from residency.pipeline.tune import tune
 
+            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
+                self.processes.tell(str(folder))
             train = sweep if self.recipe.sweep.varied else tune
             train(self.recipe, dtype, frozen, folder, self.report)
 
@@ -151,7 +164,8 @@ class Workflow:
                 "train": self.trained,
                 "compare": self.compared,
             }
-            conclude(self.folder, self.inputs, self.dtype, stages)
+            if is_main():
+                conclude(self.folder, self.inputs, self.dtype, stages)
             self._note("done", {name: folder.name for name, folder in stages.items()})
         return self.folder
 
@@ -188,6 +202,8 @@ class Workflow:
         return file.is_file() and read_json(file)["status"] == "done"
 
     def _note(self, status: str, stages: Mapping[str, str], error: str = "") -> None:
+        if not is_main():
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -214,10 +230,22 @@ class Workflow:
     ) -> Path:
         begun = time.perf_counter()
         self.report.say(name)
-        folder, before = self.workspace.stage(name, inputs, build, resumable=resumable)
+        folder, before = self._once(name, inputs, build, resumable)
         took = "finished before, not repeated" if before else duration(time.perf_counter() - begun)
         self.report.say(f"  {took}")
         return folder
+
+    def _once(
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None], resumable: bool = False
+    ) -> tuple[Path, bool]:
+        """Under torchrun the main process builds; the others help where told to, and find it finished."""
+        if not is_main():
+            while folder := self.processes.tell(None):
+                build(Path(folder))
+        stage = self.workspace.stage(name, inputs, build, resumable=resumable)
+        if is_main() and process_count() > 1:
+            self.processes.tell(None)
+        return stage
 
 
 def _require_known(recipe: Recipe) -> None:
@@ -232,6 +260,8 @@ def _require_known(recipe: Recipe) -> None:
         needs.append(require_bitsandbytes)
     if recipe.sweep.search == "optuna":
         needs.append(require_optuna)
+    if recipe.sweep.varied:
+        needs.append(_require_one_process)
     mistakes = []
     for need in needs:
         try:
@@ -240,3 +270,10 @@ def _require_known(recipe: Recipe) -> None:
             mistakes.append(error)
     if mistakes:
         raise SeveralErrors(mistakes)
+
+
+def _require_one_process() -> None:
+    """Refuse a sweep under torchrun: its trials and the base between them are those of one process."""
+    if process_count() > 1:
+        fix = "Run it without torchrun, or take [sweep] out."
+        raise ResidencyError("A sweep trains in one process.", "sweep", fix)

@@ -57,7 +57,8 @@ def packed_attention(
     if window is not None and packed_layout.longest <= window:
         window = None
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
+    # Under autocast, rotary positions leave queries and keys in float32 beside values that are not.
+    q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))
     if window is None and query.device.type == "cpu":
         out_THD = PlainProducts.apply(q_THD, k_TKD, v_TKD, packed_layout, scale)  # type: ignore[no-untyped-call]
         return out_THD[None], None

@@ -19,32 +19,45 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from residency.core.workspace import read_json, sync_folder, unwritable, write_json
+from residency.training.distribution import laid_out_like, whole
 
 _NAME = re.compile(r"^step-(\d{8})$")
 
 
 def trainable_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The weights that are trained, by name."""
-    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    """The weights that are trained, by name, whole; where they are sharded every process must ask."""
+    return {name: whole(p.detach()) for name, p in model.named_parameters() if p.requires_grad}
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments by `<number of the weight>.<name>`, whole."""
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": whole(value.detach()).clone()
+        if isinstance(value, Tensor)
+        else torch.tensor(value)
+        for number, state in states.items()
+        for name, value in state.items()
+    }
 
 
 def load_trainable(model: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put trained weights back, in place."""
-    parameters = trainable_state(model)
+    parameters = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     if parameters.keys() != state.keys():
         raise ValueError("the checkpoint's weights are not those that are trained")
     for name, parameter in parameters.items():
-        parameter.copy_(state[name])
+        parameter.copy_(laid_out_like(state[name], parameter))
 
 
 def write_checkpoint(
     folder: Path,
     step: int,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    weights: Mapping[str, Tensor],
+    moments: Mapping[str, Tensor],
     state: Mapping[str, Any],
 ) -> Path:
-    """Write `step-…` below `folder`: weights, optimiser moments and `state` (JSON).
+    """Write `step-…` below `folder`: weights, the optimiser's moments and `state` (JSON).
 
     Raises:
         ResidencyError: the disk is full or not writable; nothing half-written stays.
@@ -54,10 +67,8 @@ def write_checkpoint(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(
-            {k: v.contiguous() for k, v in trainable_state(model).items()}, partial / "weights.safetensors"
-        )
-        save_file(_optimizer_tensors(optimizer), partial / "optimizer.safetensors")
+        save_file({k: v.contiguous() for k, v in weights.items()}, partial / "weights.safetensors")
+        save_file(dict(moments), partial / "optimizer.safetensors")
         write_json(partial / "state.json", {"step": step, **state})
         write_json(partial / "manifest.json", {f.name: _sha256(f) for f in sorted(partial.iterdir())})
         sync_folder(partial)
@@ -79,9 +90,11 @@ def read_checkpoint(
     tensors = load_file(checkpoint / "optimizer.safetensors", device=str(device))
     packed: dict[str, Any] = optimizer.state_dict()
     packed["state"] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
-        packed["state"].setdefault(int(number), {})[name] = tensor
+        laid_out = laid_out_like(tensor, parameters[int(number)])
+        packed["state"].setdefault(int(number), {})[name] = laid_out
     optimizer.load_state_dict(packed)
     state: dict[str, Any] = read_json(checkpoint / "state.json")
     return state
@@ -100,15 +113,6 @@ def keep_only(folder: Path, steps: set[int]) -> None:
         match = _NAME.match(path.name)
         if path.is_dir() and (match is None or int(match[1]) not in steps):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    states = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value)
-        for number, state in states.items()
-        for name, value in state.items()
-    }
 
 
 def _whole(checkpoint: Path) -> bool:

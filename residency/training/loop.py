@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
 from residency.core.errors import ResidencyError
-from residency.core.progress import Reporter
+from residency.core.progress import Reporter, Silent
 from residency.core.recipe import Train
 from residency.core.workspace import read_json
 from residency.training.attention import use_packed_attention
@@ -23,59 +24,32 @@ from residency.training.checkpoint import (
     checkpoints,
     keep_only,
     load_trainable,
+    optimizer_state,
     read_checkpoint,
     trainable_state,
     write_checkpoint,
 )
+from residency.training.curve import Point, Progress, lowest_loss, overfits_since
+from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
+from residency.training.memory import DoesNotFitError, within_memory
 from residency.training.objectives import Objective, get_objective
-from residency.training.packing import micro_batches
+from residency.training.optimizer import make_optimizer, set_learning_rate
+from residency.training.packing import micro_batches, packed_length
 from residency.training.schedule import Plan, learning_rate, make_plan, rows_of_step
 
+Side = Literal["training", "validation"]
+RowName = Callable[[Side, int], str]
+"""What a row is called in errors, by its side and its number counted from 0."""
 
-@dataclass(frozen=True)
-class Point:
-    """One measurement on the way; losses are nats a supervised token."""
-
-    step: int
-    epoch: float
-    train_loss: float
-    validation_loss: float
-    learning_rate: float
+_NAMED = 8
+"""Rows named in an error at most."""
+_SMALLER = 'Use a smaller base.model, or train.method = "qlora".'
 
 
-@dataclass
-class Progress:
-    """What a checkpoint carries beside tensors."""
-
-    curve: list[Point] = field(default_factory=list)
-    best_step: int = 0
-    best_loss: float = math.inf
-    without_gain: int = 0
-    seconds: float = 0.0
-    recent: list[float] = field(default_factory=list)
-
-    def record(self, point: Point) -> bool:
-        """Add a measurement; True if it is the best so far."""
-        self.curve.append(point)
-        self.recent = []
-        if point.validation_loss < self.best_loss:
-            self.best_step, self.best_loss, self.without_gain = point.step, point.validation_loss, 0
-            return True
-        self.without_gain += 1
-        return False
-
-    def to_json(self) -> dict[str, Any]:
-        """The form that `from_json` reads."""
-        return {**vars(self), "curve": [vars(p) for p in self.curve], "best_loss": repr(self.best_loss)}
-
-    @staticmethod
-    def from_json(state: dict[str, Any]) -> Progress:
-        """What `to_json` wrote."""
-        names = Progress.__dataclass_fields__
-        values = {k: v for k, v in state.items() if k in names}
-        curve = [Point(**p) for p in values.pop("curve")]
-        return Progress(curve=curve, best_loss=float(values.pop("best_loss")), **values)
+def numbered(side: Side, number: int) -> str:
+    """A row's name where its file and line are not known."""
+    return f"{side} row {number}"
 
 
 @dataclass(frozen=True)
@@ -84,9 +58,11 @@ class Trained:
 
     steps: int
     best_step: int
+    overfits_since: int | None
     stopped_early: bool
     curve: tuple[Point, ...]
     seconds: float
+    weights: Mapping[str, Tensor]
 
 
 class Diverged(ResidencyError):
@@ -107,35 +83,49 @@ class Trainer:
         validation: Sequence[Rendered],
         config: Train,
         folder: Path,
+        name_row: RowName = numbered,
     ) -> None:
         """Set up; `folder` receives the checkpoints, and is resumed from if it holds any.
 
         Raises:
             ResidencyError: a row would train on zero tokens.
         """
-        for rows in (train, validation):
-            for number, row in enumerate(rows):
-                if not any(row.supervised[1:]):
-                    fix = "Check the rows with `residency check`; each needs an assistant turn."
-                    raise ResidencyError("A row would train on zero tokens.", f"row {number}", fix)
         self.model, self.train, self.validation = model, train, validation
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.name_row = config, folder, name_row
+        for row in (*train, *validation):
+            if not any(row.supervised[1:]):
+                fix = "Check the rows with `residency check`; each needs an assistant turn."
+                raise ResidencyError("A row would train on zero tokens.", self._name(row), fix)
         self.objective: Objective = get_objective(config.objective)
         self.plan: Plan = make_plan(len(train), config)
-        self.optimizer = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-        )
-        self.progress = Progress()
+        self.processes = connect(config.distribution)
+        self.processes.prepare(model)
+        self.optimizer = make_optimizer(model, config)
+        self.progress = Progress(config.micro_tokens)
+        self.report: Reporter = Silent()
+        self._score: Callable[[], float] | None = None
+        self._attention = model.config._attn_implementation
+        self._written = time.monotonic()
 
-    def run(self, report: Reporter, until: int | None = None) -> Trained:
+    def run(
+        self, report: Reporter, until: int | None = None, score: Callable[[], float] | None = None
+    ) -> Trained:
         """Train until the plan ends or validation stops gaining; keeps the best weights.
 
-        `until` pauses the plan after so many steps, where it evaluates; a later call goes on from there.
+        Args:
+            report: Told how it goes.
+            until: Pauses the plan after so many steps, where it evaluates; a later call goes on from there.
+            score: The mean score of the model's answers as it is now; where it is given, the best
+                step and early stopping go by it.
         """
+        if score and self.processes.sharded:
+            fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
+            what = "A model that is sharded over processes cannot answer rows during training."
+            raise ResidencyError(what, "train.watch", fix)
+        self.report, self._score = report, score
         use_packed_attention(self.model)
-        first = self._resume(report)
+        first = self._resume()
+        self._written = time.monotonic()
         stopped = self._exhausted()
         end = self.plan.steps if until is None else until
         with report.track("train", (end - first) * self.config.batch_size, "rows") as advance:
@@ -145,13 +135,13 @@ class Trainer:
                 begun = time.perf_counter()
                 loss = self.step(step)
                 self.progress.recent.append(loss)
-                last = step + 1 == self.plan.steps
-                note = f"loss {loss:.3f}"
-                if (step + 1) % self.plan.evaluate_every == 0 or last:
+                note, due = f"loss {loss:.3f}", self.plan.evaluates_after(step)
+                if due:
                     note = self._measure(step)
                     stopped = self._exhausted()
                 self.progress.seconds += time.perf_counter() - begun
-                if (step + 1) % self.plan.evaluate_every == 0 or last:
+                overdue = time.monotonic() - self._written > 60 * self.config.checkpoint_minutes
+                if due or self.processes.tell(overdue):
                     self._checkpoint(step + 1)
                 advance(self.config.batch_size, note)
         return self._finish(stopped)
@@ -160,88 +150,183 @@ class Trainer:
         """One optimiser step; returns the objective's loss over its rows.
 
         Raises:
-            Diverged: the loss is not finite; the step's weights are left as they were.
+            Diverged: the loss is not finite; the weights are left as they were before the step.
+            ResidencyError: a row alone does not fit into memory; the weights are left likewise.
         """
-        numbers = rows_of_step(self.plan, step, self.config.batch_size, self.config.seed)
-        rows = [self.train[i] for i in numbers]
-        supervised = supervised_count(rows)
-        total = 0.0
-        for part in micro_batches(rows, self.config.micro_tokens):
-            loss = self.objective(compute(self.model, part, supervised)).loss
-            loss.backward()
-            total += loss.item()
+        rows = [
+            self.train[i] for i in rows_of_step(self.plan, step, self.config.batch_size, self.config.seed)
+        ]
+        loss = self.accumulate(rows, learn=True)["loss"]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
-        if not (math.isfinite(total) and math.isfinite(norm.item())):
+        self.processes.sum_gradients(parameters)
+        norm = whole(torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm.item())):
             self.optimizer.zero_grad()
-            named = ", ".join(str(i) for i in numbers[:8])
-            raise Diverged(
-                f"The loss or its gradient is not finite at step {step}.",
-                f"training rows {named} (counted from 0)",
-                "Lower train.learning_rate, or set base.dtype to float32; look at the rows named.",
-                step,
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.plan, self.config)
-        self.optimizer.step()
+            raise self._diverged(f"The loss or its gradient is not finite at step {step}.", rows, step)
+        set_learning_rate(self.optimizer, learning_rate(step, self.plan, self.config))
+        try:
+            with within_memory(rows):
+                self.optimizer.step()
+        except DoesNotFitError as error:
+            what = "The optimiser's state does not fit into memory beside the model."
+            raise ResidencyError(what, "train.method, base.model", _SMALLER) from error
         self.optimizer.zero_grad()
-        return total
+        return loss
 
-    @torch.no_grad()
     def validation_loss(self) -> float:
         """The objective on all validation rows, with the weights as they are."""
-        supervised = supervised_count(self.validation)
-        parts = micro_batches(self.validation, self.config.micro_tokens)
-        return sum(self.objective(compute(self.model, part, supervised)).loss.item() for part in parts)
+        return self.accumulate(self.validation, learn=False)["loss"]
+
+    def accumulate(self, rows: Sequence[Rendered], *, learn: bool) -> dict[str, float]:
+        """Loss and metrics summed over the parts of `rows`, which get smaller where memory runs out.
+
+        With `learn`, the gradients of this process' rows are added up as well. How the rows are cut
+        changes rounding alone.
+        """
+        while True:
+            try:
+                sums = self._in_parts(rows, learn)
+                break
+            except DoesNotFitError as error:
+                part = error.rows
+            # Here, since only after the handler nothing holds the failed computation's tensors.
+            self.optimizer.zero_grad()
+            if self.model.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._compute_fewer(part)
+        return self.processes.sum(sums)
+
+    def _in_parts(self, rows: Sequence[Rendered], learn: bool) -> dict[str, float]:
+        supervised = supervised_count(rows)
+        sums: dict[str, float] = {"loss": 0.0}
+        own = micro_batches(self.processes.share(rows), self.progress.micro_tokens)
+        # Without gradients LoRA layers keep casts of their weights, which sharded weights change unseen.
+        graph = learn or self.processes.sharded
+        for part, counts in self.processes.in_step(own, rows):
+            with within_memory(part), torch.set_grad_enabled(graph):
+                loss, metrics = self.objective(compute(self.model, part, supervised))
+                if not counts:
+                    loss, metrics = loss * 0.0, {}
+                if learn:
+                    self.processes.backward(loss)
+                for name, value in {**metrics, "loss": loss.item()}.items():
+                    sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    def _compute_fewer(self, part: Sequence[Rendered]) -> None:
+        """Halve what is computed at a time, since `part` did not fit.
+
+        Raises:
+            ResidencyError: it is a single row.
+        """
+        tokens = packed_length(part)
+        if len(part) == 1:
+            what = f"A row of {tokens:,} tokens does not fit into memory on its own."
+            raise ResidencyError(what, self._name(part[0]), f"Lower data.max_tokens. {_SMALLER}")
+        fewer = min(self.progress.micro_tokens, tokens) // 2
+        if self.processes.sharded:
+            what = f"{tokens:,} tokens at a time do not fit into the memory of one of the processes."
+            raise ResidencyError(what, "train.micro_tokens", f"Lower it: --set train.micro_tokens={fewer}")
+        self.progress.micro_tokens = fewer
+        self.report.say(
+            f"  {tokens:,} tokens at a time do not fit into memory: going on with at most "
+            f"{self.progress.micro_tokens:,} (train.micro_tokens is {self.config.micro_tokens:,})"
+        )
+
+    def _diverged(self, what: str, rows: Sequence[Rendered], step: int) -> Diverged:
+        """The error that names those of `rows` whose own loss is not finite, or all if none is."""
+        with torch.set_grad_enabled(self.processes.sharded):
+            guilty = [
+                row
+                for row in rows
+                if not math.isfinite(
+                    self.objective(compute(self.model, [row], supervised_count([row]))).loss.item()
+                )
+            ]
+        named = guilty or list(rows)
+        more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+        fix = "Lower train.learning_rate, or set base.dtype to float32; look at the rows named."
+        return Diverged(what, ", ".join(self._name(row) for row in named[:_NAMED]) + more, fix, step)
+
+    def _name(self, row: Rendered) -> str:
+        """What a row of this run is called."""
+        for number, other in enumerate(self.train):
+            if other is row:
+                return self.name_row("training", number)
+        return self.name_row("validation", next(i for i, r in enumerate(self.validation) if r is row))
 
     def _measure(self, step: int) -> str:
-        loss = self.validation_loss()
+        sums = self.accumulate(self.validation, learn=False)
+        loss = sums.pop("loss")
         if not math.isfinite(loss):
-            raise Diverged(
-                f"The validation loss is not finite after step {step}.",
-                "the validation rows",
-                "Lower train.learning_rate, or set base.dtype to float32.",
-                step,
-            )
-        recent = self.progress.recent
+            what = f"The validation loss is not finite after step {step}."
+            raise self._diverged(what, self.validation, step)
+        progress, already = self.progress, overfits_since(self.progress.curve)
         point = Point(
             step=step + 1,
             epoch=round((step + 1) / self.plan.steps_per_epoch, 3),
-            train_loss=sum(recent) / len(recent),
+            train_loss=sum(progress.recent) / len(progress.recent),
             validation_loss=loss,
             learning_rate=learning_rate(step, self.plan, self.config),
+            score=self._answer() if self._score else None,
+            metrics=sums,
         )
-        better = self.progress.record(point)
-        return f"validation loss {loss:.4f}{' (best)' if better else ''}"
+        progress.curve.append(point)
+        progress.recent = []
+        since = overfits_since(progress.curve)
+        if since is not None and already is None:
+            self.report.say(
+                f"  overfits since step {since}: the training loss falls on, the validation loss rose "
+                f"from {lowest_loss(progress.curve).validation_loss:.3f} to {loss:.3f}; "
+                f"step {progress.best_step} is the best so far"
+            )
+        scored = "" if point.score is None else f", score {point.score:.3f}"
+        return f"validation loss {loss:.4f}{scored}{' (best)' if progress.best_step == step + 1 else ''}"
+
+    def _answer(self) -> float:
+        """The score, under the model's own attention, which knows no packed rows."""
+        assert self._score is not None
+        self.model.set_attn_implementation(self._attention)
+        score: float = self.processes.tell(self._score() if self.processes.main else None)
+        use_packed_attention(self.model)
+        return score
 
     def _exhausted(self) -> bool:
         return self.progress.without_gain >= self.config.patience
 
     def _checkpoint(self, step: int) -> None:
-        write_checkpoint(self.folder, step, self.model, self.optimizer, self.progress.to_json())
-        keep_only(self.folder, {step, self.progress.best_step})
+        weights, moments = trainable_state(self.model), optimizer_state(self.optimizer)
+        if self.processes.main:
+            write_checkpoint(self.folder, step, weights, moments, self.progress.to_json())
+            keep_only(self.folder, {step, self.progress.best_step or step})
+        self.processes.wait()
+        self._written = time.monotonic()
 
-    def _resume(self, report: Reporter) -> int:
+    def _resume(self) -> int:
         whole = checkpoints(self.folder)
-        steps = {int(path.name.removeprefix("step-")) for path in whole}
-        usable = [path for path in whole if read_json(path / "state.json")["best_step"] in steps]
+        known = {int(path.name.removeprefix("step-")) for path in whole} | {None}
+        usable = [path for path in whole if read_json(path / "state.json")["best_step"] in known]
         if not usable:
             return 0
         state = read_checkpoint(usable[-1], self.model, self.optimizer)
         self.progress = Progress.from_json(state)
-        report.say(f"  resumed after step {state['step']} of {self.plan.steps}")
+        self.report.say(f"  resumed after step {state['step']} of {self.plan.steps}")
         step: int = state["step"]
         return step
 
     def _finish(self, stopped: bool) -> Trained:
-        best = self.folder / f"step-{self.progress.best_step:08d}" / "weights.safetensors"
+        best_step = self.progress.best_step
+        assert best_step is not None, "the last step is always measured"
+        best = self.folder / f"step-{best_step:08d}" / "weights.safetensors"
+        weights = load_file(best, device=str(next(self.model.parameters()).device))
         with torch.no_grad():
-            device = next(iter(trainable_state(self.model).values())).device
-            load_trainable(self.model, load_file(best, device=str(device)))
+            load_trainable(self.model, weights)
         return Trained(
             steps=self.progress.curve[-1].step,
-            best_step=self.progress.best_step,
+            best_step=best_step,
+            overfits_since=overfits_since(self.progress.curve),
             stopped_early=stopped,
             curve=tuple(self.progress.curve),
             seconds=self.progress.seconds,
+            weights=weights,
         )

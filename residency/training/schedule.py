@@ -27,6 +27,10 @@ class Plan:
     steps_per_epoch: int
     evaluate_every: int
 
+    def evaluates_after(self, step: int) -> bool:
+        """Whether the validation loss is measured after `step`, counted from 0: always after the last."""
+        return (step + 1) % self.evaluate_every == 0 or step + 1 == self.steps
+
 
 def make_plan(rows: int, config: Train) -> Plan:
     """The plan for `rows` rows."""

@@ -65,7 +65,7 @@ def _dot(dot: Dot, top: float) -> Markup:
 
 
 def curve_svg(curve: Sequence[CurvePoint], best_step: int) -> Markup:
-    """Training and validation loss by step, with the kept step marked."""
+    """Training and validation loss by step, with the kept step marked; scores, if any, fill the height."""
     last_step = max(point.step for point in curve) or 1
     losses = [loss for p in curve for loss in (p.train_loss, p.validation_loss) if loss is not None]
     ticks = _ticks(max(losses))
@@ -87,6 +87,10 @@ def curve_svg(curve: Sequence[CurvePoint], best_step: int) -> Markup:
     trained = [place(p.step, p.train_loss) for p in curve if p.train_loss is not None]
     validated = [place(p.step, p.validation_loss) for p in curve]
     parts += [_line(trained, "train"), _line(validated, "validation")]
+    if scored := [(p.step / last_step, p.score) for p in curve if p.score is not None]:
+        parts.append(_line([(x, 1 - score) for x, score in scored], "score"))
+        x, score = scored[-1]
+        parts.append(_text(percent(score), _x(x), 24 + _PLOT * (1 - score) + 14, "tick", "end"))
     for step, anchor in ((0, "start"), (last_step // 2, "middle"), (last_step, "end")):
         parts.append(_text(f"step {count(step)}", _x(step / last_step), 24 + _PLOT + 18, "tick", anchor))
     ends = f"validation loss from {curve[0].validation_loss:.3f} to {curve[-1].validation_loss:.3f}"

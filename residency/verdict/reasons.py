@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from residency.core.recipe import Verdict
 from residency.evals.statistics import rule_of_three
+from residency.training.curve import best_of, lowest_loss, overfits_since
 from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
 from residency.verdict.report_schema import CandidateSummary, ComparisonPart, CurvePoint, GapPart, Gate
 
 FEW_ROWS = 100
-_RISE_THAT_COUNTS = 0.05
-"""A validation loss that rose by less than this share of its lowest value is noise, not memorisation."""
 
 
 def level(tuned: CandidateSummary, best: CandidateSummary) -> str:
@@ -83,18 +82,17 @@ def more_rows(gate: Gate, needed: int | None) -> str | None:
 
 
 def memorised(curve: Sequence[CurvePoint]) -> str | None:
-    """Later epochs that lowered the training loss and raised the validation loss."""
-    if not curve:
+    """Steps that lowered the training loss and raised the validation loss."""
+    since = overfits_since(curve)
+    if since is None:
         return None
-    best, last = min(curve, key=lambda point: point.validation_loss), curve[-1]
-    if best.train_loss is None or last.train_loss is None or last.train_loss >= best.train_loss:
-        return None
-    if last.validation_loss <= best.validation_loss * (1 + _RISE_THAT_COUNTS):
-        return None
+    lowest, last, kept = lowest_loss(curve), curve[-1], best_of(curve)
+    fall = f"from {lowest.train_loss:.3f} to {last.train_loss:.3f}"
+    by_score = "" if kept.score is None else f", by its score of {percent(kept.score)}"
     return (
-        f"The validation loss was lowest at step {count(best.step)} ({best.validation_loss:.3f}) and rose "
-        f"after it to {last.validation_loss:.3f} while the training loss fell on from {best.train_loss:.3f} "
-        f"to {last.train_loss:.3f}: the later epochs memorised; step {count(best.step)} is kept."
+        f"The validation loss was lowest at step {count(lowest.step)} ({lowest.validation_loss:.3f}) and "
+        f"rose after it to {last.validation_loss:.3f} while the training loss fell on {fall}: since step "
+        f"{count(since)} the model memorised; step {count(kept.step)} is kept{by_score}."
     )
 
 

@@ -142,6 +142,10 @@ class CurvePoint(Part):
     """Loss on the validation rows, in nats a supervised token."""
     learning_rate: float
     """Learning rate of the last step."""
+    score: Share | None = None
+    """Mean score of the answers to validation rows, where training watched it."""
+    metrics: dict[str, float] = {}
+    """What the objective told of the validation rows beside its loss."""
 
 
 class TrialPart(Part):
@@ -190,8 +194,10 @@ class TrainingPart(Part):
     """Optimiser steps done."""
     best_step: Count
     """The step whose checkpoint is kept."""
+    overfits_since: Count | None
+    """The step since which the training loss fell on and the validation loss rose; none if it did not."""
     stopped_early: bool
-    """Whether the validation loss ended the training before its last epoch."""
+    """Whether evaluations that gained nothing ended the training before its last epoch."""
     curve: list[CurvePoint]
     """The evaluations in order."""
     artifact: str

@@ -1,12 +1,14 @@
 """The whole workflow on the tiny base: what it leaves, and what a second run repeats."""
 
 import json
+import re
 import shutil
 
 import pytest
 from pydantic import TypeAdapter
 
 from residency.core.workspace import read_json, read_jsonl, write_json
+from residency.training.objectives import Batch, Loss, objective
 from residency.verdict.report_schema import Report
 from tests.pipeline.conftest import Done
 from tests.pipeline.projects import STAGES, Line, answers, write_project, write_rows
@@ -167,7 +169,7 @@ def test_verbs_alone_and_then_a_run(line, recipe):
 def test_a_verb_after_the_run_leaves_it_done(copied):
     called = copied.line("train", copied.recipe)
     assert called.built() == []
-    assert "validation loss lowest at step" in called.out
+    assert "is kept: validation loss " in called.out
     assert read_json(copied.line.home / "runs" / copied.name / "run.json")["status"] == "done"
 
 
@@ -179,3 +181,29 @@ def test_an_own_test_that_overlaps_is_refused_with_its_rows(line, recipe):
     run = read_json(next((line.home / "runs").glob("*/run.json")))
     assert run["status"] == "failed"
     assert "stands word for word" in run["error"]
+
+
+def test_a_score_that_is_watched_stands_in_curve_report_and_result(copied):
+    called = copied.line("run", copied.recipe, "--set", "train.watch=score", "--json")
+    assert called.code == 0, called.err
+    assert called.built() == ["train", "compare"]
+    training = json.loads(called.out)["training"]
+    scores = [point["score"] for point in training["curve"]]
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores[[p["step"] for p in training["curve"]].index(training["best_step"])] == max(scores)
+    # another scorer would have kept another step; with the loss watched it does not matter
+    again = copied.line("train", copied.recipe, "--set", "train.watch=score", "--set", "task.scorer=label")
+    assert "train" in again.built()
+    assert f"score {max(scores):.3f}" in copied.line("train", copied.recipe, "--set", "train.watch=score").out
+    assert copied.line("train", copied.recipe, "--set", "task.scorer=label").built() == []
+
+
+def test_rows_that_are_not_finite_are_named_by_file_and_line(line, recipe):
+    @objective("never-finite")
+    def never(batch: Batch) -> Loss:
+        return Loss(batch.logprobs_N.sum() * float("nan"), {})
+
+    mistake = line("train", recipe, "--set", "train.objective=never-finite").mistake()
+    assert mistake["what"] == "The loss or its gradient is not finite at step 0."
+    named = mistake["where"].split(", ")
+    assert len(named) == 8 and all(re.fullmatch(r"rows.jsonl:\d+", name) for name in named)

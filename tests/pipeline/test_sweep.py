@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from residency.chat import Rendered
 from residency.core.workspace import read_json
 from residency.training.loop import Trainer
 from tests.pipeline.projects import Called, Line, answers, write_rows
@@ -157,13 +158,14 @@ def diverge(*ranks: int, after: int = 0):
     """A patch: the validation loss of these ranks is not a number after so many steps."""
 
     def patch(change: pytest.MonkeyPatch) -> None:
-        whole = Trainer.validation_loss
+        whole = Trainer.accumulate
 
-        def loss(self: Trainer) -> float:
+        def sums(self: Trainer, rows: list[Rendered], *, learn: bool) -> dict[str, float]:
             late = len(self.progress.curve) * self.plan.evaluate_every >= after
-            return math.nan if self.config.rank in ranks and late else whole(self)
+            diverged = not learn and self.config.rank in ranks and late
+            return {**whole(self, rows, learn=learn), **({"loss": math.nan} if diverged else {})}
 
-        change.setattr(Trainer, "validation_loss", loss)
+        change.setattr(Trainer, "accumulate", sums)
 
     return patch
 

@@ -43,11 +43,16 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("killed_at", [1, 2, 5, 8])
-def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at):
+@pytest.mark.parametrize(
+    ("killed_at", "minutes", "kept"),
+    [(1, 10, 0), (2, 10, 2), (5, 10, 4), (8, 10, 8), (1, 1e-9, 1), (5, 1e-9, 5)],
+)
+def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at, minutes, kept):
+    """A checkpoint is written at each second step, or after each where they are due by time."""
     whole = trainer(tmp_path / "whole")
     expected = whole.run(Silent())
-    broken = trainer(tmp_path / "broken")
+    settings = SETTINGS.model_copy(update={"checkpoint_minutes": minutes})
+    broken = trainer(tmp_path / "broken", settings)
     step = Trainer.step
 
     def killed(self, number):
@@ -60,7 +65,8 @@ def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at):
         broken.run(Silent())
     monkeypatch.setattr(Trainer, "step", step)
     torch.manual_seed(99)  # a new process has another random state
-    resumed = trainer(tmp_path / "broken")
+    assert [c.name for c in checkpoints(tmp_path / "broken")][-1:] == [f"step-{kept:08d}"] * (kept > 0)
+    resumed = trainer(tmp_path / "broken", settings)
     result = resumed.run(Silent())
     assert_same(weights(resumed), weights(whole))
     assert result.curve == expected.curve
@@ -138,8 +144,8 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_changes_nothing(tmp_path):
     before = weights(run)
     with pytest.raises(ResidencyError, match="not finite at step 0") as error:
         run.run(Silent())
-    named = ", ".join(str(row) for row in rows_of_step(run.plan, 0, 4, 0))
-    assert named in error.value.where
+    named = ", ".join(f"training row {row}" for row in rows_of_step(run.plan, 0, 4, 0))
+    assert error.value.where == named
     assert_same(weights(run), before)
 
 

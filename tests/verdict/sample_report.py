@@ -105,6 +105,7 @@ def report(scored, settings=None, overlap=0, curve=CURVE):
             seconds=154.2,
             steps=120,
             best_step=80,
+            overfits_since=100,
             stopped_early=True,
             curve=curve,
             artifact=".residency/stages/train-3f9a1c/adapter",

@@ -173,7 +173,7 @@ def test_memorisation_by_the_curve(curve, told):
     result = verdict(rows(train=EQUAL, base=0, tuned=132), curve=curve)
     sentence = (
         "The validation loss was lowest at step 80 (0.210) and rose after it to 0.270 while the training "
-        "loss fell on from 0.190 to 0.060: the later epochs memorised; step 80 is kept."
+        "loss fell on from 0.190 to 0.060: since step 100 the model memorised; step 80 is kept."
     )
     assert (sentence in result.reasons) == told and bool(said(result, "memorised")) == told
 

@@ -255,3 +255,14 @@ def test_the_terminal_shows_the_verdict_and_takes_no_markup_from_names():
         "train-3f9a1c/adapter",
     ):
         assert part in text
+
+
+def test_scores_stand_on_the_curve_where_training_watched_them():
+    scored = [point.model_copy(update={"score": 0.1 * n}) for n, point in enumerate(CURVE)]
+    chart = curve_svg(scored, 120)
+    # The plot's height is 100 %: the last score, 60 %, stands 40 % from the top at the right end.
+    assert re.search(r'<polyline class="score" points="0.000,100.000 .* 100.000,40.000"', chart)
+    assert 'class="score"' not in curve_svg(CURVE, 80)
+    page = render_html(report(rows(base=0, tuned=132), curve=scored))
+    assert "score on validation rows" in page and "step 120 is kept, by its score of 60.0&nbsp;%" in page
+    assert "score on validation rows" not in render_html(report(rows(base=0, tuned=132)))

@@ -1,0 +1,43 @@
+"""Running out of memory, told from other failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from residency.chat import Rendered
+
+_WORDS = ("not enough memory", "DefaultCPUAllocator")
+"""On a CPU torch raises a plain RuntimeError, known by its text alone."""
+
+
+class DoesNotFitError(Exception):
+    """Memory ran out while these rows were computed together."""
+
+    def __init__(self, rows: Sequence[Rendered]) -> None:
+        super().__init__(f"{len(rows)} rows")
+        self.rows = rows
+
+
+@contextmanager
+def within_memory(rows: Sequence[Rendered]) -> Iterator[None]:
+    """Work on `rows`.
+
+    Raises:
+        DoesNotFitError: memory ran out; every other error passes.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DoesNotFitError(rows) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, the process or torch's CPU allocator has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)

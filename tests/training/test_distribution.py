@@ -1,0 +1,25 @@
+"""Rows are dealt to processes evenly, each to one; tests/pipeline/test_torchrun.py runs real processes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from residency.training.distribution import deal
+
+from .conftest import draw_sequences
+
+
+@given(
+    lengths=st.lists(st.integers(2, 40), min_size=1, max_size=30),
+    shared=st.integers(0, 9),
+    processes=st.integers(1, 8),
+)
+def test_every_row_is_dealt_once_and_loads_differ_by_a_row_at_most(lengths, shared, processes):
+    rows = draw_sequences(0, shared, lengths)
+    shares = deal(rows, processes)
+    assert len(shares) == processes
+    assert sorted(id(row) for share in shares for row in share) == sorted(map(id, rows))
+    if len(rows) >= processes:
+        assert all(shares)
+    if len({tuple(row.ids) for row in rows}) > 1:
+        loads = [sum(len(row.ids) - shared for row in share) for share in shares]
+        assert max(loads) - min(loads) <= max(lengths)
