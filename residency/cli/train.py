@@ -22,7 +22,8 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         return
     best = min(training["curve"], key=lambda point: point["validation_loss"])
     click.echo(
-        f"{training['steps']} steps in {training['seconds']:.0f} s; validation loss lowest at step "
+        f"{training['steps']} steps in {training['seconds']:.0f} s, "
+        f"{training['peak_memory_gib']:.2f} GiB of memory; validation loss lowest at step "
         f"{best['step']}: {best['validation_loss']:.4f}"
     )
     click.echo(f"Adapter (PEFT format): {training['adapter']}")

@@ -117,10 +117,14 @@ class Inputs:
         return {**self.asked(machine), "instructions": self.instructions, "candidates": candidates}
 
     def train(self, machine: Machine) -> dict[str, Any]:
-        """The frozen rows and how they are trained on."""
+        """The frozen rows and how they are trained on.
+
+        Gradient checkpointing is no part of it: the gradients are the same but for rounding, and a
+        training that ran out of memory goes on with it from its last checkpoint.
+        """
         return {
             "freeze": fingerprint(self.freeze()),
-            "train": self.recipe.train.model_dump(mode="json"),
+            "train": self.recipe.train.model_dump(mode="json", exclude={"gradient_checkpointing"}),
             **machine._asdict(),
         }
 

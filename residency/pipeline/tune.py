@@ -17,28 +17,33 @@ from residency.core.workspace import write_json
 from residency.data.ledger import Checked
 from residency.data.split import Frozen
 from residency.models.adapters import attach_lora, count_trainable, save_adapter
-from residency.models.load import load_base
+from residency.models.load import LoadedBase, load_base
+from residency.models.memory import PeakMemory, used_memory
+from residency.models.precision import best_device
+from residency.pipeline.plan import GIB, Memory, gib
+from residency.pipeline.room import advise_on, checkpointing, foresee_memory
 from residency.training.loop import Trainer
+from residency.training.probe import sample_load
 
 
 def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
     """Train; writes `adapter/` and `training.json`. Checkpoints stand in `checkpoints/` until then."""
     if (folder / "training.json").is_file():  # stopped between the last write and the stage's renaming
         return
-    rows = Frozen.read(frozen)
-    base = load_base(recipe.base, getattr(torch, dtype))
-    settings = recipe.train
-    model = attach_lora(base.model, settings.rank, settings.alpha, settings.seed)
+    before = used_memory(best_device())
+    settings, system = recipe.train, recipe.task.system
+    base, trainer = set_up(recipe, dtype, Frozen.read(frozen), folder / "checkpoints")
+    model, train = trainer.model, trainer.train
     weights = count_trainable(model)
     report.say(
         f"  {settings.method} rank {settings.rank}: {weights.trainable:,} of {weights.total:,} weights "
         f"are trained ({100 * weights.share:.2f} %)"
     )
-    system = recipe.task.system
-    train = render(base.renderer, rows.train, system)
-    validation = render(base.renderer, rows.validation, system)
-    trainer = Trainer(model, train, validation, settings, folder / "checkpoints")
-    trained = trainer.run(report)
+    memory = _tell_memory(trainer, report)
+    with checkpointing(trainer, memory.gradient_checkpointing):
+        peak = PeakMemory(model.device)
+        trained = trainer.run(report)
+        peak_memory = peak.read()
     save_adapter(model, folder / "adapter", base, system)
     write_json(
         folder / "training.json",
@@ -51,6 +56,9 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
             "tokens": sum(len(row.ids) for row in train),
             "supervised_tokens": sum(sum(row.supervised) for row in train),
             "seconds": trained.seconds,
+            "peak_memory_gib": gib(peak_memory),
+            "memory_before_gib": gib(before),
+            "gradient_checkpointing": memory.gradient_checkpointing,
             "steps": trained.steps,
             "best_step": trained.best_step,
             "stopped_early": trained.stopped_early,
@@ -58,6 +66,30 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
         },
     )
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def set_up(recipe: Recipe, dtype: str, rows: Frozen, checkpoints: Path) -> tuple[LoadedBase, Trainer]:
+    """The base in memory, and the training of it that the recipe describes."""
+    settings, system = recipe.train, recipe.task.system
+    base = load_base(recipe.base, getattr(torch, dtype))
+    model = attach_lora(base.model, settings.rank, settings.alpha, settings.seed)
+    train, validation = (render(base.renderer, side, system) for side in (rows.train, rows.validation))
+    return base, Trainer(model, train, validation, settings, checkpoints)
+
+
+def _tell_memory(trainer: Trainer, report: Reporter) -> Memory:
+    load = sample_load(trainer)
+    memory = foresee_memory(trainer, load)
+    checkpointed = ", with gradient checkpointing" if memory.gradient_checkpointing else ""
+    report.say(
+        f"  memory: about {memory.total / GIB:.2f} GiB at most{checkpointed}; "
+        f"{memory.free / GIB:.2f} GiB are free"
+    )
+    if not memory.fits:
+        report.say("  it may not fit; this would help:")
+        for change in advise_on(trainer, load, memory):
+            report.say(f"    {change}")
+    return memory
 
 
 def render(renderer: Renderer, rows: Sequence[Checked], system: str) -> list[Rendered]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.progress import Reporter, duration
@@ -17,6 +17,9 @@ from residency.core.workspace import Workspace, read_json, unwritable, write_jso
 from residency.evals.scorers import get_scorer
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
+
+if TYPE_CHECKING:
+    from residency.pipeline.plan import Forecast
 
 
 class Workflow:
@@ -163,6 +166,13 @@ class Workflow:
             folder = build()
             self._note(f"stopped after {stage}", {name: folder.name})
         return folder
+
+    def forecast(self) -> Forecast:
+        """Memory and time of stage 4, measured anew each time: the machine may be doing other things."""
+        from residency.pipeline.forecast import forecast
+
+        frozen = self.upto("check")
+        return forecast(self.recipe, self.dtype, frozen, self.workspace.folder, self.report)
 
     @contextmanager
     def _running(self) -> Iterator[None]:

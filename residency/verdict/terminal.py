@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from residency.core.progress import duration
 from residency.verdict.decide import TUNED
 from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
 from residency.verdict.report_schema import CandidateSummary, Report
@@ -22,8 +23,11 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
-    for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
-        console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
+    training = report.training
+    memory = f"{training.peak_memory_gib:.2f} GiB of memory"
+    took = f"{training.steps:,} steps in {duration(training.seconds)}, {memory}"
+    for name, text in (("Training", took), ("Run", report.run), ("Adapter", training.adapter)):
+        console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
 
 
 def _verdict(report: Report) -> Panel:
