@@ -69,7 +69,7 @@ def _memory(memory: Memory) -> list[tuple[str, str]]:
         ("allocator", memory.allocator, ""),
     )
     return [
-        ("memory", f"{amount(memory.total)} at most; {amount(memory.free)} are free before training"),
+        ("memory", f"about {amount(memory.total)}; {amount(memory.free)} are free before training"),
         *((f"  {name}", f"{amount(size)}{note}") for name, size, note in parts),
     ]
 
