@@ -82,8 +82,7 @@ def _tell_memory(trainer: Trainer, report: Reporter) -> Memory:
     memory = foresee_memory(trainer, load)
     checkpointed = ", with gradient checkpointing" if memory.gradient_checkpointing else ""
     report.say(
-        f"  memory: about {memory.total / GIB:.2f} GiB{checkpointed}; "
-        f"{memory.free / GIB:.2f} GiB are free"
+        f"  memory: about {memory.total / GIB:.2f} GiB{checkpointed}; {memory.free / GIB:.2f} GiB are free"
     )
     if not memory.fits:
         report.say("  it may not fit; this would help:")
