@@ -18,6 +18,7 @@ VERBS = {
     "new": "Make a project folder from a file of examples.",
     "run": "Do the whole workflow: check, baselines, train, compare, verdict.",
     "check": "Examine the examples and freeze the test rows.",
+    "plan": "Tell memory, time and cost of training before it.",
     "baseline": "Ask the base and the prompted baselines.",
     "train": "Tune the model.",
     "compare": "Compare base, baselines and tuned model; same as run.",

@@ -33,8 +33,8 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     best = next(point for point in training["curve"] if point["step"] == training["best_step"])
     score = "" if best["score"] is None else f", score {best['score']:.3f}"
     click.echo(
-        f"{training['steps']} steps in {training['seconds']:.0f} s; step {best['step']} is kept: "
-        f"validation loss {best['validation_loss']:.4f}{score}"
+        f"{training['steps']} steps in {training['seconds']:.0f} s, {training['peak_memory_gib']:.2f} GiB of "
+        f"memory; step {best['step']} is kept: validation loss {best['validation_loss']:.4f}{score}"
     )
     if training["overfits_since"] is not None:
         click.echo(f"It overfits since step {training['overfits_since']}.")

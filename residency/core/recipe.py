@@ -151,6 +151,8 @@ class Train(Section):
     """Rows an optimiser step."""
     micro_tokens: int = Field(4096, ge=16, le=1_048_576)
     """Tokens computed at a time: a batch that holds more is accumulated. Bounds memory."""
+    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    """Compute activations again instead of holding them: less memory, slower; `auto` where it must be."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

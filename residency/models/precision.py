@@ -43,15 +43,16 @@ def _gflops(device: torch.device, dtype: torch.dtype, size: int) -> float:
     a = torch.ones(size, size, dtype=dtype, device=device)
     best = float("inf")
     for _ in range(4):
-        _synchronise(device)
+        synchronise(device)
         begun = time.perf_counter()
         a @ a
-        _synchronise(device)
+        synchronise(device)
         best = min(best, time.perf_counter() - begun)
     return 2 * size**3 / best / 1e9
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait until what a GPU was given is computed."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

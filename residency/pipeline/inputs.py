@@ -122,8 +122,14 @@ class Inputs:
         return {"bitsandbytes": version("bitsandbytes")} if self.recipe.train.method == "qlora" else {}
 
     def train(self, machine: Machine) -> dict[str, Any]:
-        """The frozen rows and how they are trained on."""
-        settings = self.recipe.train.model_dump(mode="json", exclude={"checkpoint_minutes", "distribution"})
+        """The frozen rows and how they are trained on.
+
+        Gradient checkpointing is no part of it: the gradients are the same but for rounding, and a
+        training that ran out of memory goes on with it from its last checkpoint. Nor is how often
+        checkpoints are written, and on how many processes it trains.
+        """
+        how = {"checkpoint_minutes", "distribution", "gradient_checkpointing"}
+        settings = self.recipe.train.model_dump(mode="json", exclude=how)
         task = self.recipe.task
         watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
         return {

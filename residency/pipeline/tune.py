@@ -25,8 +25,12 @@ from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card
 from residency.models.language_model import LocalModel
 from residency.models.load import LoadedBase, load_tokenizer
+from residency.models.memory import PeakMemory, used_memory
 from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
+from residency.models.precision import best_device
 from residency.models.source import locate
+from residency.pipeline.plan import gib
+from residency.pipeline.room import checkpointing, decide_checkpointing
 from residency.pipeline.watch import watch_score
 from residency.training.loop import Side, Trained, Trainer
 from residency.training.search import rung_step
@@ -42,6 +46,8 @@ class Bench:
         self.train = render(renderer, self.rows.train, system)
         self.validation = render(renderer, self.rows.validation, system)
         self._base: LoadedBase | None = None
+        self.memory_before = 0
+        """Bytes held before the base was loaded."""
 
     @contextmanager
     def lend(self, settings: Train) -> Iterator[tuple[LoadedBase, PreTrainedModel]]:
@@ -51,6 +57,8 @@ class Bench:
         next training loads it anew.
         """
         dtype = getattr(torch, self.dtype)
+        if self._base is None:
+            self.memory_before = used_memory(best_device())
         base = self._base or load_for_training(self.recipe.base, settings.method, dtype)
         attention = base.model.config._attn_implementation
         model = make_trainable(base.model, settings, dtype)
@@ -62,6 +70,10 @@ class Bench:
                 detach_lora(model)
                 base.model.set_attn_implementation(attention)
                 self._base = base
+
+    def trainer(self, model: PreTrainedModel, settings: Train, checkpoints: Path) -> Trainer:
+        """The training of `model` on the recipe's rows."""
+        return Trainer(model, self.train, self.validation, settings, checkpoints, self.name_row)
 
     def name_row(self, side: Side, number: int) -> str:
         """File and line of a row."""
@@ -106,15 +118,18 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
             f"  {settings.method}{rank}: {weights.trainable:,} of {weights.total:,} weights "
             f"are trained ({100 * weights.share:.2f} %)"
         )
-        checkpoints = folder / "checkpoints"
-        trainer = Trainer(model, bench.train, bench.validation, settings, checkpoints, bench.name_row)
+        trainer = bench.trainer(model, settings, folder / "checkpoints")
+        checkpointed = decide_checkpointing(trainer, report)
         score = bench.watch(model, base.renderer)
-        trained = trainer.run(report, rung_step(trainer.plan, divisor), score)
+        with checkpointing(trainer, checkpointed):
+            peak = PeakMemory(model.device)
+            trained = trainer.run(report, rung_step(trainer.plan, divisor), score)
+            memory = {"peak_memory_gib": gib(peak.read()), "memory_before_gib": gib(bench.memory_before)}
         if is_main():
             artifact, card = artifact_folder(folder, settings.method), bench.card(base, settings)
             sharded = trained.weights if trainer.processes.sharded else None
             save_artifact(model, artifact, base, card, sharded)
-    return _told(trainer, weights, trained)
+    return {**_told(trainer, weights, trained), **memory, "gradient_checkpointing": checkpointed}
 
 
 def _told(trainer: Trainer, weights: Trainable, trained: Trained) -> dict[str, Any]:

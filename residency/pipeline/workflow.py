@@ -23,6 +23,9 @@ from residency.training.search import require_optuna
 if TYPE_CHECKING:
     from residency.training.distribution import Alone
 
+if TYPE_CHECKING:
+    from residency.pipeline.plan import Forecast
+
 
 class Workflow:
     """One run of a recipe in a workspace."""
@@ -182,6 +185,14 @@ class Workflow:
             self._note(f"stopped after {stage}", {name: folder.name})
         return folder
 
+    def forecast(self) -> Forecast:
+        """Memory and time of stage 4, measured anew each time: the machine may be doing other things."""
+        from residency.pipeline.forecast import forecast
+
+        _require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
+        frozen = self.upto("check")
+        return forecast(self.recipe, self.dtype, frozen, self.workspace.folder, self.report)
+
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
@@ -261,7 +272,8 @@ def _require_known(recipe: Recipe) -> None:
     if recipe.sweep.search == "optuna":
         needs.append(require_optuna)
     if recipe.sweep.varied:
-        needs.append(_require_one_process)
+        fix = "Run it without torchrun, or take [sweep] out."
+        needs.append(partial(_require_one_process, "A sweep trains in one process.", "sweep", fix))
     mistakes = []
     for need in needs:
         try:
@@ -272,8 +284,6 @@ def _require_known(recipe: Recipe) -> None:
         raise SeveralErrors(mistakes)
 
 
-def _require_one_process() -> None:
-    """Refuse a sweep under torchrun: its trials and the base between them are those of one process."""
+def _require_one_process(what: str, where: str, fix: str) -> None:
     if process_count() > 1:
-        fix = "Run it without torchrun, or take [sweep] out."
-        raise ResidencyError("A sweep trains in one process.", "sweep", fix)
+        raise ResidencyError(what, where, fix)

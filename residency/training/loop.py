@@ -32,6 +32,7 @@ from residency.training.checkpoint import (
 from residency.training.curve import Point, Progress, lowest_loss, overfits_since
 from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
+from residency.training.gradient_checkpointing import without_checkpointing
 from residency.training.memory import DoesNotFitError, within_memory
 from residency.training.objectives import Objective, get_objective
 from residency.training.optimizer import make_optimizer, set_learning_rate
@@ -287,7 +288,8 @@ class Trainer:
         """The score, under the model's own attention, which knows no packed rows."""
         assert self._score is not None
         self.model.set_attn_implementation(self._attention)
-        score: float = self.processes.tell(self._score() if self.processes.main else None)
+        with without_checkpointing(self.model):
+            score: float = self.processes.tell(self._score() if self.processes.main else None)
         use_packed_attention(self.model)
         return score
 

@@ -190,6 +190,12 @@ class TrainingPart(Part):
     """Tokens the loss is taken of, an epoch."""
     seconds: float
     """Time training took."""
+    peak_memory_gib: Annotated[float, Field(ge=0)]
+    """The most memory held while training, in GiB: of the process, or on a GPU of its tensors."""
+    memory_before_gib: Annotated[float, Field(ge=0)]
+    """What of it was held before the base was loaded."""
+    gradient_checkpointing: bool
+    """Whether activations were computed again instead of held."""
     steps: Count
     """Optimiser steps done."""
     best_step: Count

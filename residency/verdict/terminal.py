@@ -32,11 +32,14 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
-    if report.training.sweep:
-        console.print(sweep_table(report.training.sweep))
-    kind = "Model" if report.training.method == "full" else "Adapter"
-    for name, place in (("Run", report.run), (kind, report.training.artifact)):
-        console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
+    training = report.training
+    if training.sweep:
+        console.print(sweep_table(training.sweep))
+    memory = f"{training.peak_memory_gib:.2f} GiB of memory"
+    took = f"{training.steps:,} steps in {duration(training.seconds)}, {memory}"
+    kind = "Model" if training.method == "full" else "Adapter"
+    for name, text in (("Training", took), ("Run", report.run), (kind, training.artifact)):
+        console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
 
 
 def _verdict(report: Report) -> Panel:

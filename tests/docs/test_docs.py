@@ -116,7 +116,7 @@ def test_commands_do_what_the_page_shows(
 
 
 def test_every_stage_page_has_a_command() -> None:
-    stages = ("check", "freeze", "baselines", "train", "compare", "verdict")
+    stages = ("check", "freeze", "plan", "baselines", "train", "compare", "verdict")
     assert [stage for stage in stages if not PAGES[f"docs/{stage}.md"]] == []
 
 

@@ -130,6 +130,7 @@ def test_the_same_project_and_base_elsewhere_are_the_same_run(copied, tiny_base,
     ("override", "built"),
     [
         ("train.rank=3", ["train", "compare"]),
+        ("train.gradient_checkpointing=on", []),
         ("verdict.minimum=0.5", []),
         ("verdict.train_sample=11", ["compare"]),
         ("candidates.few_shot=0", ["baselines"]),

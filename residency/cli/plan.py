@@ -1,0 +1,98 @@
+"""`residency plan`: what training will take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from residency.cli.options import on_recipe, open_workflow, print_json
+
+if TYPE_CHECKING:
+    from residency.core.recipe import Recipe
+    from residency.pipeline.plan import Forecast, Memory
+
+
+@click.command("plan")
+@click.option(
+    "--price", type=click.FloatRange(min=0), help="What the machine costs an hour, to tell the cost."
+)
+@on_recipe
+def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, price: float | None) -> None:
+    """Tell memory, time and cost of training RECIPE, from a short probe on this machine.
+
+    Time and cost are those of training to the last epoch; the baselines and the comparison are not in.
+    """
+    workflow = open_workflow(recipe, overrides)
+    forecast = workflow.forecast()
+    if as_json:
+        print_json({**forecast.to_json(), "cost": None if price is None else forecast.time.cost(price)})
+        return
+    for name, text in (
+        *_amounts(forecast),
+        *_memory(forecast.memory),
+        *_time(forecast, price, workflow.recipe),
+    ):
+        click.echo(f"{name:<15}{text}")
+    if not forecast.memory.fits:
+        click.echo("\nThis may not fit into memory. To change, and what it would come to:")
+        for change in forecast.advice:
+            click.echo(f"  {change}")
+
+
+def _amounts(forecast: Forecast) -> list[tuple[str, str]]:
+    return [
+        ("rows", f"{forecast.rows:,} to train on, {forecast.validation_rows:,} to validate"),
+        (
+            "tokens",
+            f"{forecast.tokens:,} an epoch, {forecast.supervised_tokens:,} of them learned; "
+            f"{forecast.packed_tokens:,} computed, since rows share prefixes",
+        ),
+        ("steps", f"{forecast.steps:,}, {forecast.evaluations:,} validations"),
+    ]
+
+
+def _memory(memory: Memory) -> list[tuple[str, str]]:
+    from residency.pipeline.plan import GIB
+
+    def amount(size: int) -> str:
+        return f"{size / GIB:.2f} GiB"
+
+    checkpointed = "on" if memory.gradient_checkpointing else "off"
+    parts = (
+        ("program", memory.program, ""),
+        ("weights", memory.weights, ""),
+        ("adapter", memory.adapter, ""),
+        ("gradients", memory.gradients, ""),
+        ("optimiser", memory.optimizer, ""),
+        (
+            "activations",
+            memory.activations.at(memory.tokens),
+            f", {memory.tokens:,} tokens at a time, gradient checkpointing {checkpointed}",
+        ),
+        ("allocator", memory.allocator, ""),
+    )
+    return [
+        ("memory", f"about {amount(memory.total)}; {amount(memory.free)} are free before training"),
+        *((f"  {name}", f"{amount(size)}{note}") for name, size, note in parts),
+    ]
+
+
+def _time(forecast: Forecast, price: float | None, recipe: Recipe) -> list[tuple[str, str]]:
+    from residency.core.progress import duration
+
+    time = forecast.time
+    parts = (
+        f"steps {duration(time.steps)}, validation {duration(time.validation)}, "
+        f"checkpoints {duration(time.checkpoints)}"
+    )
+    lines = [("time", f"{duration(time.total)} at most: {parts}")]
+    if price is not None:
+        lines.append(("cost", f"{time.cost(price):.2f} at most, at {price:g} an hour"))
+    left_out = ["baselines and comparison"]
+    if recipe.train.watch == "score":
+        left_out.append("answers to validation rows while training")
+    if recipe.sweep.varied:
+        left_out.append("the sweep's other configurations")
+    return [*lines, ("not in", "; ".join(left_out))]
