@@ -31,13 +31,13 @@ class Ancestors:
         index_X: S x E packed positions, flattened; pads are 0, and not seen.
         runs: The same, node by node.
         longest: E.
-        padded: Whether a row has fewer than E.
+        fewest: How many all rows have at least: their places up to there are no pads.
     """
 
     index_X: Tensor
     runs: tuple[Run, ...]
     longest: int
-    padded: bool
+    fewest: int
 
 
 @dataclass(frozen=True)
@@ -139,4 +139,4 @@ def _ancestors(spans_of_row: Sequence[Sequence[Span]], device: torch.device | st
             index[row, place : place + stop - start] = torch.arange(start, stop)
             place += stop - start
     runs = tuple(Run(tuple(rows), place, span) for (place, span), rows in rows_of.items())
-    return Ancestors(index.flatten().to(device), runs, max(held), min(held) < max(held))
+    return Ancestors(index.flatten().to(device), runs, max(held), min(held))

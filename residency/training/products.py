@@ -93,9 +93,9 @@ def _weights(grid: _Grid, block: Block, chunk: slice) -> Tensor:
     scores = q_SKQD @ grid.k_SKAD[:, :, : above + chunk.stop].mT
     scores_SKGLA = scores.unflatten(2, (grid.groups, -1))
     lowest = torch.finfo(scores.dtype).min
-    if block.ancestors and block.ancestors.padded:  # which places a row has filled is alike for all queries
-        empty_SE = ~block.seen_SLA[:, 0, :above]
-        scores_SKGLA[..., :above].masked_fill_(empty_SE[:, None, None, None], lowest)
+    if block.ancestors and block.ancestors.fewest < above:  # their places are filled alike for all queries
+        some = slice(block.ancestors.fewest, above)
+        scores_SKGLA[..., some].masked_fill_(~block.seen_SLA[:, None, None, :1, some], lowest)
     ahead_LL = ~block.seen_SLA[0, chunk, above + chunk.start : above + chunk.stop]
     scores_SKGLA[..., above + chunk.start :].masked_fill_(ahead_LL, lowest)
     return scores.softmax(-1)
