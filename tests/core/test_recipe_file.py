@@ -260,3 +260,16 @@ def test_values_for_an_adapter_are_refused_where_none_is_trained(write):
         )
     ]
     assert load_recipe(write(full), ["sweep.epochs=[1]"]).sweep.varied == {"epochs": [1.0]}
+
+
+def test_packed_weights_are_not_shared_out(write):
+    qlora = MINIMAL + '[train]\nmethod = "qlora"\n'
+    assert mistakes(write(qlora), "train.distribution=fsdp") == [
+        (
+            'train.distribution = "fsdp" is not allowed: '
+            "the method 'qlora' packs weights in a way that cannot be shared out over processes.",
+            "--set train.distribution=fsdp",
+            "Set train.distribution to ddp, or train.method to lora.",
+        )
+    ]
+    assert load_recipe(write(qlora), ["train.distribution=ddp"]).train.distribution == "ddp"

@@ -12,7 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from residency.core.workspace import read_json
+from residency.core.errors import ResidencyError
+from residency.core.progress import Silent
+from residency.core.recipe_file import load_recipe
+from residency.core.workspace import Workspace, read_json
+from residency.pipeline.workflow import Workflow
 from tests.pipeline.projects import Line, write_project
 
 ROOT = Path(__file__).parents[2]
@@ -114,3 +118,14 @@ def test_a_mistake_of_all_is_told_once(tmp_path):
     called = torchrun(tmp_path, "train", "gone.toml")
     assert called.returncode != 0
     assert called.stderr.count("what:  There is no such recipe.") == 1, called.stderr
+
+
+def test_sweeps_and_plans_are_those_of_one_process(tmp_path, alone, monkeypatch):
+    recipe, _ = alone
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    workspace = Workspace(tmp_path)
+    with pytest.raises(ResidencyError, match="A sweep trains in one process"):
+        Workflow(load_recipe(recipe, ["sweep.rank=[2, 3]"]), workspace, Silent())
+    with pytest.raises(ResidencyError, match="A plan is made by one process"):
+        Workflow(load_recipe(recipe), workspace, Silent()).forecast()
+    assert not list(tmp_path.glob("stages/*"))
