@@ -45,7 +45,7 @@ def room_for(run: Trainer, tokens: int, error: BaseException) -> None:
     """Let the model fail where it computes more tokens at a time."""
 
     def check(module, args, kwargs):
-        if kwargs["input_ids"].shape[1] > tokens:
+        if kwargs["packed_layout"].tokens > tokens:
             raise error
 
     run.model.register_forward_pre_hook(check, with_kwargs=True)
@@ -117,16 +117,19 @@ def test_other_failures_pass(tmp_path):
         run.run(Silent())
 
 
+POISON = min(set(range(7, 50)) - {token for row in (*TRAIN, *VALIDATION) for token in row.ids})
+
+
 def poisoned(ids: list[int]) -> Rendered:
-    """A row that holds the token 0, which no other row has."""
-    return Rendered([*ids, 0, 5, 6], [False] * (len(ids) + 1) + [True, True])
+    """A row that holds a token which neither another row nor padding has."""
+    return Rendered([*ids, POISON, 5, 6], [False] * (len(ids) + 1) + [True, True])
 
 
 @pytest.mark.parametrize("side", ["training", "validation"])
 def test_only_the_rows_whose_own_loss_is_not_finite_are_named(tmp_path, side):
     rows = [*TRAIN[:2], poisoned([1, 2, 3]), *TRAIN[2:4], poisoned([4])]
     run = trainer(tmp_path, **{"train" if side == "training" else "validation": rows})
-    run.model.get_input_embeddings().weight.data[0] = float("nan")
+    run.model.get_input_embeddings().weight.data[POISON] = float("nan")
     run.config = run.config.model_copy(update={"batch_size": 6})
     with pytest.raises(ResidencyError, match="not finite") as error:
         run.run(Silent())
