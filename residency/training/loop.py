@@ -174,9 +174,9 @@ class Trainer:
         self.optimizer.zero_grad()
         return loss
 
-    def validation_loss(self) -> float:
-        """The objective on all validation rows, with the weights as they are."""
-        return self.accumulate(self.validation, learn=False)["loss"]
+    def validate(self) -> dict[str, float]:
+        """The objective's loss and metrics on all validation rows, with the weights as they are."""
+        return self.accumulate(self.validation, learn=False)
 
     def accumulate(self, rows: Sequence[Rendered], *, learn: bool) -> dict[str, float]:
         """Loss and metrics summed over the parts of `rows`, which get smaller where memory runs out.
@@ -200,7 +200,8 @@ class Trainer:
     def _in_parts(self, rows: Sequence[Rendered], learn: bool) -> dict[str, float]:
         supervised = supervised_count(rows)
         sums: dict[str, float] = {"loss": 0.0}
-        own = micro_batches(self.processes.share(rows), self.progress.micro_tokens)
+        share = self.processes.share(rows)
+        own = micro_batches(share, self.progress.micro_tokens) if share else ()
         # Without gradients LoRA layers keep casts of their weights, which sharded weights change unseen.
         graph = learn or self.processes.sharded
         for part, counts in self.processes.in_step(own, rows):
@@ -257,7 +258,7 @@ class Trainer:
         return self.name_row("validation", next(i for i, r in enumerate(self.validation) if r is row))
 
     def _measure(self, step: int) -> str:
-        sums = self.accumulate(self.validation, learn=False)
+        sums = self.validate()
         loss = sums.pop("loss")
         if not math.isfinite(loss):
             what = f"The validation loss is not finite after step {step}."

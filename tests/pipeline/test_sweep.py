@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from residency.chat import Rendered
 from residency.core.workspace import read_json
 from residency.training.loop import Trainer
 from tests.pipeline.projects import Called, Line, answers, write_rows
@@ -158,14 +157,13 @@ def diverge(*ranks: int, after: int = 0):
     """A patch: the validation loss of these ranks is not a number after so many steps."""
 
     def patch(change: pytest.MonkeyPatch) -> None:
-        whole = Trainer.accumulate
+        whole = Trainer.validate
 
-        def sums(self: Trainer, rows: list[Rendered], *, learn: bool) -> dict[str, float]:
+        def loss(self: Trainer) -> dict[str, float]:
             late = len(self.progress.curve) * self.plan.evaluate_every >= after
-            diverged = not learn and self.config.rank in ranks and late
-            return {**whole(self, rows, learn=learn), **({"loss": math.nan} if diverged else {})}
+            return {"loss": math.nan} if self.config.rank in ranks and late else whole(self)
 
-        change.setattr(Trainer, "accumulate", sums)
+        change.setattr(Trainer, "validate", loss)
 
     return patch
 

@@ -107,7 +107,7 @@ def test_best_weights_are_kept_and_patience_stops(tmp_path):
     assert result.stopped_early
     assert result.best_step == min(losses, key=losses.__getitem__)
     assert len(result.curve) == list(losses).index(result.best_step) + 1 + 2
-    assert math.isclose(run.validation_loss(), losses[result.best_step], rel_tol=1e-6)
+    assert math.isclose(run.validate()["loss"], losses[result.best_step], rel_tol=1e-6)
 
 
 def test_every_row_once_an_epoch():
@@ -160,7 +160,7 @@ def test_an_objective_from_outside_needs_no_change_here(tmp_path):
     whole = trainer(tmp_path / "whole")
     for run in (half, whole):
         use_packed_attention(run.model)
-    assert half.validation_loss() == pytest.approx(0.5 * whole.validation_loss())
+    assert half.validate()["loss"] == pytest.approx(0.5 * whole.validate()["loss"])
 
 
 def test_unknown_objective_is_told_with_the_known_ones(tmp_path):
