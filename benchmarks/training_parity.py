@@ -83,13 +83,16 @@ def _wake(model: PreTrainedModel) -> None:
 
 
 def _row_by_row(model: PreTrainedModel, rows: list[Rendered]) -> tuple[Result, Tensor]:
-    """Full logits and torch's own softmax, each row alone."""
+    """Full logits and torch's own softmax, each row alone.
+
+    The softmax is in float64: over a large vocabulary torch's float32 one is itself wrong by 1e-5.
+    """
     model.zero_grad()
     logprobs, supervised = [], supervised_count(rows)
     for ids, learned in rows:
         logits_LV = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, :-1]
         target_L, mask_L = torch.tensor(ids[1:]), torch.tensor(learned[1:])
-        chosen_N = logits_LV.log_softmax(-1).gather(1, target_L[:, None])[:, 0][mask_L]
+        chosen_N = logits_LV.double().log_softmax(-1).gather(1, target_L[:, None])[:, 0][mask_L]
         (-chosen_N.sum() / supervised).backward()
         logprobs.append(chosen_N.detach().sort().values)
     every_N = torch.cat(logprobs)

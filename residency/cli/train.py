@@ -13,8 +13,12 @@ from residency.cli.options import on_recipe, open_workflow, print_json
 @on_recipe
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tune the base of RECIPE on its training rows; an interrupted training goes on where it was."""
+    from rich.console import Console
+
     from residency.core.processes import is_main
     from residency.core.workspace import read_json
+    from residency.verdict.report_schema import TrialPart
+    from residency.verdict.terminal import sweep_table
 
     folder = open_workflow(recipe, overrides).upto("train")
     if not is_main():
@@ -31,4 +35,6 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     )
     if training["overfits_since"] is not None:
         click.echo(f"It overfits since step {training['overfits_since']}.")
+    if training.get("sweep"):
+        Console().print(sweep_table([TrialPart.model_validate(trial) for trial in training["sweep"]]))
     click.echo(f"Adapter (PEFT format): {training['adapter']}")

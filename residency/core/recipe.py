@@ -9,10 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 PathField = Annotated[Path, Field(json_schema_extra={"format": "path"})]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Rank = Annotated[int, Field(ge=1, le=512)]
+Alpha = Annotated[int, Field(ge=1, le=4096)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+Epochs = Annotated[float, Field(gt=0, le=1000)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Section(BaseModel):
@@ -62,7 +68,7 @@ class Split(Section):
     """Test rows: a share if below 1, else a number of rows. Not used with a test file."""
     validation: float = Field(0.1, gt=0, le=1_000_000)
     """Validation rows: a share if below 1, else a number. Not used with a validation file."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Seed = 0
     """Seed of the draw."""
     allow_overlap: bool = False
     """Train although test inputs stand in the training rows too; the report then says so."""
@@ -103,17 +109,17 @@ class Train(Section):
     """Which weights are trained: `lora` adds small matrices to every linear layer."""
     objective: str = "sft"
     """What training minimises: `sft` is the cross-entropy of the assistant's tokens."""
-    rank: int = Field(16, ge=1, le=512)
+    rank: Rank = 16
     """Rank of the LoRA matrices."""
-    alpha: int = Field(32, ge=1, le=4096)
+    alpha: Alpha = 32
     """LoRA's scale: the update is multiplied by alpha / rank."""
-    learning_rate: float = Field(1e-3, gt=0, le=1)
+    learning_rate: LearningRate = 1e-3
     """Peak learning rate of AdamW."""
     lora_plus_ratio: float = Field(1.0, ge=1, le=1000)
     """LoRA+: the B matrices learn at this many times the learning rate; 1 is plain LoRA."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's weight decay."""
-    epochs: float = Field(3, gt=0, le=1000)
+    epochs: Epochs = 3
     """Passes over the training rows at most."""
     batch_size: int = Field(16, ge=1, le=4096)
     """Rows an optimiser step."""
@@ -137,8 +143,53 @@ class Train(Section):
     """A checkpoint is written this long after the last one where no evaluation comes before."""
     distribution: Literal["ddp", "fsdp"] = "ddp"
     """Under torchrun: every process holds the model (`ddp`), or a share of each layer (`fsdp`)."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: Seed = 0
     """Seed of the adapter's first values and of the data order."""
+
+
+class Sweep(Section):
+    """Values of [train] to try, each key a list; the lowest validation loss wins. Without one, no sweep."""
+
+    search: Literal["grid", "optuna"] = "grid"
+    """`grid` tries all combinations; `optuna` draws `trials` of them, and takes two values as a range."""
+    trials: int = Field(16, ge=1, le=10_000)
+    """Configurations that `optuna` draws."""
+    halving: bool = False
+    """Train all configurations a little, the best of them further, and so on (successive halving)."""
+    eta: int = Field(3, ge=2, le=100)
+    """With halving: each rung keeps one configuration of this many and trains it this many times as long."""
+    rank: list[Rank] = []
+    """Values of `train.rank`."""
+    alpha: list[Alpha] = []
+    """Values of `train.alpha`."""
+    learning_rate: list[LearningRate] = []
+    """Values of `train.learning_rate`."""
+    epochs: list[Epochs] = []
+    """Values of `train.epochs`."""
+    seed: list[Seed] = []
+    """Values of `train.seed`."""
+
+    @property
+    def varied(self) -> dict[str, list[int] | list[float]]:
+        """The keys of [train] that are varied, with their values; empty where there is no sweep."""
+        lists: dict[str, list[int] | list[float]] = {
+            "rank": self.rank,
+            "alpha": self.alpha,
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+            "seed": self.seed,
+        }
+        return {key: values for key, values in lists.items() if values}
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Sweep:
+        if not self.varied and self.model_dump() != Sweep.model_construct().model_dump():
+            raise PydanticCustomError("sweep", "It varies nothing; give a key values, e.g. rank = [8, 16]")
+        for key, values in self.varied.items():
+            if self.search == "optuna" and len(values) == 2 and values[0] >= values[1]:
+                text = "Two values of {key} are a range, of which the low end must come first"
+                raise PydanticCustomError("sweep", text, {"key": key})
+        return self
 
 
 class Verdict(Section):
@@ -163,6 +214,7 @@ class Recipe(Section):
     task: Task = Task()
     candidates: Candidates = Candidates()
     train: Train = Train()
+    sweep: Sweep = Sweep()
     verdict: Verdict = Verdict()
 
     def to_json(self) -> dict[str, Any]:

@@ -160,36 +160,37 @@ def _takes_text(names: tuple[str, ...]) -> bool:
 
 
 def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
-    key = ".".join(str(part) for part in error["loc"])
+    names = tuple(part for part in error["loc"] if isinstance(part, str))  # a number is a place in a list
+    key = ".".join(names)
     place = places.of(key)
     given = json.dumps(error.get("input"), default=str)
     if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"][:-1])
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        known = _known_keys(names[:-1])
+        close = difflib.get_close_matches(names[-1], known, n=1)
         fix = f"Did you mean {close[0]}?" if close else f"Known keys here: {', '.join(known)}."
         return ResidencyError(f"There is no key {key}.", place, fix)
     if error["type"] == "missing":
-        return ResidencyError(f"The key {key} is missing.", place, _describe(error["loc"]))
+        return ResidencyError(f"The key {key} is missing.", place, _describe(names))
     if error["type"] == "model_type":
-        return ResidencyError(f"{key} = {given} is not a section.", place, _describe(error["loc"]))
+        return ResidencyError(f"{key} = {given} is not a section.", place, _describe(names))
     message = error["msg"][0].lower() + error["msg"][1:]
-    return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, _describe(error["loc"]))
+    return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, _describe(names))
 
 
-def _known_keys(loc: Sequence[int | str]) -> list[str]:
+def _known_keys(names: Sequence[str]) -> list[str]:
     model: Any = Recipe
-    for name in loc:
+    for name in names:
         model = model.model_fields[name].annotation
     return list(model.model_fields)
 
 
-def _describe(loc: Sequence[int | str]) -> str:
+def _describe(names: Sequence[str]) -> str:
     """What to write: the field's own description and default."""
     model: Any = Recipe
-    for name in loc[:-1]:
+    for name in names[:-1]:
         model = model.model_fields[name].annotation
-    field = model.model_fields[loc[-1]]
+    field = model.model_fields[names[-1]]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-        return f"Write a section [{loc[-1]}]. {field.annotation.__doc__}"
+        return f"Write a section [{names[-1]}]. {field.annotation.__doc__}"
     default = "" if field.is_required() else f" Default: {json.dumps(field.default, default=str)}."
     return f"{field.description}{default}"

@@ -57,6 +57,11 @@ def attach_lora(model: PreTrainedModel, rank: int, alpha: int, seed: int) -> Pre
     return cast(PreTrainedModel, adapted)
 
 
+def detach_lora(model: PreTrainedModel) -> None:
+    """Take the adapter off again: the base's own layers are back in their places."""
+    cast(PeftModel, model).unload()
+
+
 def count_trainable(model: torch.nn.Module) -> Trainable:
     """Weights that get gradients, and all weights; tied ones count once."""
     parameters = list(model.parameters())

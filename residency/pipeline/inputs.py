@@ -124,6 +124,7 @@ class Inputs:
         return {
             "freeze": fingerprint(self.freeze()),
             "train": settings,
+            "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
             **(watched if self.recipe.train.watch == "score" else {}),
             **machine._asdict(),
         }

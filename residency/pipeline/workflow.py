@@ -18,6 +18,7 @@ from residency.core.workspace import Workspace, read_json, unwritable, write_jso
 from residency.evals.scorers import get_scorer
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
+from residency.training.search import require_optuna
 
 if TYPE_CHECKING:
     from residency.training.distribution import Alone
@@ -124,17 +125,17 @@ class Workflow:
 
     @cached_property
     def trained(self) -> Path:
-        """Stage 4: tune; an interrupted one is taken up at its last checkpoint."""
+        """Stage 4: tune, or sweep; an interrupted one is taken up at its last checkpoint."""
         frozen, dtype = self.frozen, self.dtype
 
         def build(folder: Path) -> None:
+            from residency.pipeline.sweep import sweep
             from residency.pipeline.tune import tune
 
-            if (folder / "training.json").is_file():  # stopped before the stage was renamed
-                return
-            if is_main() and process_count() > 1:
+            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
                 self.processes.tell(str(folder))
-            tune(self.recipe, dtype, frozen, folder, self.report)
+            train = sweep if self.recipe.sweep.varied else tune
+            train(self.recipe, dtype, frozen, folder, self.report)
 
         return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
 
@@ -247,12 +248,20 @@ class Workflow:
 
 
 def _require_known(recipe: Recipe) -> None:
-    """Look up every name of a registry before any work is done."""
+    """Look up every name of a registry, and the library a search needs, before any work is done."""
     mistakes = []
     for find, name in ((get_scorer, recipe.task.scorer), (get_objective, recipe.train.objective)):
         try:
             find(name)
         except ResidencyError as error:
             mistakes.append(error)
+    if recipe.sweep.search == "optuna":
+        try:
+            require_optuna()
+        except ResidencyError as error:
+            mistakes.append(error)
+    if recipe.sweep.varied and process_count() > 1:
+        fix = "Run it without torchrun, or take the section [sweep] out."
+        mistakes.append(ResidencyError("A sweep trains in one process.", "sweep", fix))
     if mistakes:
         raise SeveralErrors(mistakes)

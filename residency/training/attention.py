@@ -16,6 +16,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from residency.models.attention import Trunk, attend, require_attention_only, require_plain
 from residency.training.layout import Ancestors, Block, Layout, Span
+from residency.training.products import PlainProducts
 
 NAME = "residency_packed"
 
@@ -57,6 +58,9 @@ def packed_attention(
         window = None
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     q_THD, k_TKD, v_TKD = (x[0].transpose(0, 1) for x in (query, key, value))
+    if window is None and query.device.type == "cpu":
+        out_THD = PlainProducts.apply(q_THD, k_TKD, v_TKD, packed_layout, scale)  # type: ignore[no-untyped-call]
+        return out_THD[None], None
     parts = []
     for block in packed_layout.blocks:
         q, k, v = _to_grid(q_THD, block), _with_ancestors(k_TKD, block), _with_ancestors(v_TKD, block)

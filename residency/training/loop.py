@@ -65,6 +65,14 @@ class Trained:
     weights: Mapping[str, Tensor]
 
 
+class Diverged(ResidencyError):
+    """The loss, or its gradient, left the finite numbers in `step`, counted from 0."""
+
+    def __init__(self, what: str, where: str, fix: str, step: int) -> None:
+        super().__init__(what, where, fix)
+        self.step = step
+
+
 class Trainer:
     """One run of training: the state that a step, a measurement and a checkpoint share."""
 
@@ -99,11 +107,14 @@ class Trainer:
         self._attention = model.config._attn_implementation
         self._written = time.monotonic()
 
-    def run(self, report: Reporter, score: Callable[[], float] | None = None) -> Trained:
+    def run(
+        self, report: Reporter, until: int | None = None, score: Callable[[], float] | None = None
+    ) -> Trained:
         """Train until the plan ends or validation stops gaining; keeps the best weights.
 
         Args:
             report: Told how it goes.
+            until: Pauses the plan after so many steps, where it evaluates; a later call goes on from there.
             score: The mean score of the model's answers as it is now; where it is given, the best
                 step and early stopping go by it.
         """
@@ -116,9 +127,9 @@ class Trainer:
         first = self._resume()
         self._written = time.monotonic()
         stopped = self._exhausted()
-        left = (self.plan.steps - first) * self.config.batch_size
-        with report.track("train", left, "rows") as advance:
-            for step in range(first, self.plan.steps):
+        end = self.plan.steps if until is None else until
+        with report.track("train", (end - first) * self.config.batch_size, "rows") as advance:
+            for step in range(first, end):
                 if stopped:
                     break
                 begun = time.perf_counter()
@@ -139,8 +150,8 @@ class Trainer:
         """One optimiser step; returns the objective's loss over its rows.
 
         Raises:
-            ResidencyError: the loss is not finite, or a row alone does not fit into memory; the
-                weights are left as they were before the step.
+            Diverged: the loss is not finite; the step's weights are left as they were.
+            ResidencyError: a row alone does not fit into memory; the weights are left as they were.
         """
         rows = [
             self.train[i] for i in rows_of_step(self.plan, step, self.config.batch_size, self.config.seed)
@@ -151,7 +162,7 @@ class Trainer:
         norm = whole(torch.nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             self.optimizer.zero_grad()
-            raise self._not_finite(f"The loss or its gradient is not finite at step {step}.", rows)
+            raise self._not_finite(f"The loss or its gradient is not finite at step {step}.", rows, step)
         set_learning_rate(self.optimizer, learning_rate(step, self.plan, self.config))
         try:
             with within_memory(rows):
@@ -162,9 +173,9 @@ class Trainer:
         self.optimizer.zero_grad()
         return loss
 
-    def validation_loss(self) -> float:
-        """The objective on all validation rows, with the weights as they are."""
-        return self.accumulate(self.validation, learn=False)["loss"]
+    def validate(self) -> dict[str, float]:
+        """The objective's loss and metrics on all validation rows, with the weights as they are."""
+        return self.accumulate(self.validation, learn=False)
 
     def accumulate(self, rows: Sequence[Rendered], *, learn: bool) -> dict[str, float]:
         """Loss and metrics summed over the parts of `rows`, which get smaller where memory runs out.
@@ -222,7 +233,7 @@ class Trainer:
             f"{self.progress.micro_tokens:,} (train.micro_tokens is {self.config.micro_tokens:,})"
         )
 
-    def _not_finite(self, what: str, rows: Sequence[Rendered]) -> ResidencyError:
+    def _not_finite(self, what: str, rows: Sequence[Rendered], step: int) -> Diverged:
         """The error that names those of `rows` whose own loss is not finite, or all if none is."""
         with torch.set_grad_enabled(self.processes.sharded):
             guilty = [
@@ -235,7 +246,7 @@ class Trainer:
         named = guilty or list(rows)
         more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
         fix = "Lower train.learning_rate, or set base.dtype to float32; look at the rows named."
-        return ResidencyError(what, ", ".join(self._name(row) for row in named[:_NAMED]) + more, fix)
+        return Diverged(what, ", ".join(self._name(row) for row in named[:_NAMED]) + more, fix, step)
 
     def _name(self, row: Rendered) -> str:
         """What a row of this run is called."""
@@ -245,10 +256,11 @@ class Trainer:
         return self.name_row("validation", next(i for i, r in enumerate(self.validation) if r is row))
 
     def _measure(self, step: int) -> str:
-        sums = self.accumulate(self.validation, learn=False)
-        loss = sums.pop("loss")
+        metrics = self.validate()
+        loss = metrics.pop("loss")
         if not math.isfinite(loss):
-            raise self._not_finite(f"The validation loss is not finite after step {step}.", self.validation)
+            what = f"The validation loss is not finite after step {step}."
+            raise self._not_finite(what, self.validation, step)
         progress, already = self.progress, overfits_since(self.progress.curve)
         point = Point(
             step=step + 1,
@@ -257,7 +269,7 @@ class Trainer:
             validation_loss=loss,
             learning_rate=learning_rate(step, self.plan, self.config),
             score=self._answer() if self._score else None,
-            metrics=sums,
+            metrics=metrics,
         )
         progress.curve.append(point)
         progress.recent = []

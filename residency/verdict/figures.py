@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from residency.evals.statistics import Interval
+from residency.verdict.report_schema import TrialPart
 
 
 def percent(share: float) -> str:
@@ -36,6 +39,17 @@ def p_value(p: float) -> str:
     if p < 0.0001:
         return "< 0.0001"
     return f"{p:.4f}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def configuration(settings: Mapping[str, float]) -> str:
+    """`rank 8, learning_rate 0.001`."""
+    return ", ".join(f"{key} {value:g}" for key, value in settings.items())
+
+
+def trial_status(trial: TrialPart) -> str:
+    """`finished`, `stopped at rung 1` or `failed: ...`."""
+    words = {"finished": "", "stopped": f" at rung {trial.rung}", "failed": f": {trial.reason}"}
+    return f"{trial.status}{words[trial.status]}{', chosen' if trial.chosen else ''}"
 
 
 def count(number: float) -> str:

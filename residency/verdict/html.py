@@ -33,6 +33,8 @@ def render_html(report: Report) -> str:
         "points_range": figures.points_range,
         "p_value": figures.p_value,
         "count": figures.count,
+        "configuration": figures.configuration,
+        "trial_status": figures.trial_status,
         "duration": duration,
         "unbroken": _unbroken,
         "shortened": _shortened,

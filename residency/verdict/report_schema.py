@@ -148,6 +148,27 @@ class CurvePoint(Part):
     """What the objective told of the validation rows beside its loss."""
 
 
+class TrialPart(Part):
+    """A configuration of the sweep."""
+
+    settings: dict[str, int | float]
+    """The keys of [train] that were varied, with its values."""
+    status: Literal["finished", "stopped", "failed"]
+    """`stopped` at its rung, where others were better; `failed` where its loss was no longer a number."""
+    rung: Annotated[int, Field(ge=1)]
+    """The last rung it was trained on, counted from 1; without halving there is one."""
+    steps: Count
+    """Optimiser steps done."""
+    validation_loss: float | None
+    """Loss of its best step on the validation rows, in nats a supervised token; none where it failed."""
+    seconds: float
+    """Time its training took."""
+    reason: str
+    """Why it failed; else empty."""
+    chosen: bool
+    """Whether its adapter is the run's. The choice is made on the validation rows alone."""
+
+
 class TrainingPart(Part):
     """What was trained, on what and how long."""
 
@@ -179,6 +200,8 @@ class TrainingPart(Part):
     """The evaluations in order."""
     adapter: str
     """Folder of the adapter."""
+    sweep: list[TrialPart] = []
+    """Every configuration that was tried; empty where the recipe has no sweep."""
 
 
 class ShareOfRows(Part):

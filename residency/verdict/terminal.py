@@ -10,18 +10,30 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from residency.core.progress import duration
 from residency.verdict.decide import TUNED
-from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
-from residency.verdict.report_schema import CandidateSummary, Report
+from residency.verdict.figures import (
+    configuration,
+    count,
+    p_value,
+    percent,
+    percent_range,
+    points,
+    points_range,
+    trial_status,
+)
+from residency.verdict.report_schema import CandidateSummary, Report, TrialPart
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 
 
 def render_terminal(report: Report, console: Console) -> None:
-    """Print the verdict with its reasons, the candidates, the comparisons and where the adapter is."""
+    """Print the verdict with its reasons, the candidates, the comparisons, the sweep, the run's places."""
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
+    if report.training.sweep:
+        console.print(sweep_table(report.training.sweep))
     for name, place in (("Run", report.run), ("Adapter", report.training.adapter)):
         console.print(Text.assemble((f"{name:<9}", "dim"), place), soft_wrap=True)
 
@@ -57,6 +69,25 @@ def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
             style="bold" if candidate.name == TUNED else "",
         )
     return table
+
+
+def sweep_table(trials: Sequence[TrialPart]) -> Group:
+    """Each configuration with its loss; the chosen one stands out."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("configuration")
+    for title in ("steps", "validation loss", "time"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("status")
+    for trial in trials:
+        table.add_row(
+            configuration(trial.settings),
+            count(trial.steps),
+            "–" if trial.validation_loss is None else f"{trial.validation_loss:.4f}",
+            duration(trial.seconds),
+            Text(trial_status(trial)),
+            style="bold" if trial.chosen else "",
+        )
+    return Group(table, Text("chosen on the validation rows; the test rows had no part in it"))
 
 
 def _comparisons(report: Report) -> Table:

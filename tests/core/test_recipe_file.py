@@ -50,11 +50,38 @@ def test_all_mistakes_are_told_at_once(write):
         *(f"FILE: {key}" for key in ("task.name", "task.kind", "server")),
     }
     assert told["FILE: train.rnk"] == ("There is no key train.rnk.", "Did you mean rank?")
-    assert "base, data, split, task, candidates, train, verdict" in told["FILE: server"][1]
+    assert "base, data, split, task, candidates, train, sweep, verdict" in told["FILE: server"][1]
     assert told["FILE: data.max_tokens"][0].startswith("data.max_tokens = 3 is not allowed")
     assert told["FILE: data.max_tokens"][1].endswith("never cut. Default: 1024.")
     assert told["FILE: train.epochs"][0].startswith('train.epochs = "many" is not allowed')
     assert told["FILE: data.test"][0] == f"There is no file {file.parent / 'gone.csv'}."
+
+
+@pytest.mark.parametrize(
+    ("sweep", "key", "what"),
+    [
+        ("rank = [8, 0]", "sweep.rank", "sweep.rank = 0 is not allowed: input should be greater"),
+        ("rank = 8", "sweep.rank", "sweep.rank = 8 is not allowed: input should be a valid list."),
+        ("eta = 2", "sweep", 'sweep = {"eta": 2} is not allowed: it varies nothing; give a key values'),
+        (
+            'search = "optuna"\nlearning_rate = [0.01, 0.001]',
+            "sweep",
+            'sweep = {"search": "optuna", "learning_rate": [0.01, 0.001]} is not allowed: two values of '
+            "learning_rate are a range, of which the low end must come first.",
+        ),
+    ],
+)
+def test_mistakes_in_a_sweep(write, sweep, key, what):
+    ((told, where, _),) = mistakes(write(f"{MINIMAL}[sweep]\n{sweep}\n"))
+    assert where == f"FILE: {key}"
+    assert told.startswith(what)
+
+
+def test_an_empty_sweep_is_none(write):
+    assert load_recipe(write(MINIMAL + "[sweep]\n")).sweep.varied == {}
+    swept = load_recipe(write(MINIMAL + "[sweep]\nepochs = [1, 2]\n"), ["sweep.rank=[8]"])
+    assert swept.sweep.varied == {"rank": [8], "epochs": [1.0, 2.0]}
+    assert Recipe.model_validate(swept.to_json()) == swept
 
 
 def test_each_mistake_takes_three_lines(write):

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from residency.core.workspace import read_json, read_jsonl, write_json
-from residency.training.objectives import Batch, Loss, objective
+from residency.training.objectives import Batch, Loss, registry
 from residency.verdict.report_schema import Report
 from tests.pipeline.conftest import Done
 from tests.pipeline.projects import STAGES, Line, answers, write_project, write_rows
@@ -199,11 +199,13 @@ def test_a_score_that_is_watched_stands_in_curve_report_and_result(copied):
 
 
 def test_rows_that_are_not_finite_are_named_by_file_and_line(line, recipe):
-    @objective("never-finite")
     def never(batch: Batch) -> Loss:
         return Loss(batch.logprobs_N.sum() * float("nan"), {})
 
-    mistake = line("train", recipe, "--set", "train.objective=never-finite").mistake()
+    def patch(change: pytest.MonkeyPatch) -> None:
+        change.setitem(registry._REGISTRY, "never-finite", never)
+
+    mistake = line("train", recipe, "--set", "train.objective=never-finite", patch=patch).mistake()
     assert mistake["what"] == "The loss or its gradient is not finite at step 0."
     named = mistake["where"].split(", ")
     assert len(named) == 8 and all(re.fullmatch(r"rows.jsonl:\d+", name) for name in named)

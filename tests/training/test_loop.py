@@ -73,6 +73,20 @@ def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at, mi
     assert (result.steps, result.best_step) == (expected.steps, expected.best_step)
 
 
+@pytest.mark.parametrize("pauses", [[2], [4, 6], [2, 4, 6, 8]])
+def test_paused_and_gone_on_equals_unbroken(tmp_path, pauses):
+    """A pause is no other plan: learning rates, data order and evaluations are those of the whole."""
+    whole = trainer(tmp_path / "whole")
+    expected = whole.run(Silent())
+    for until in pauses:
+        paused = trainer(tmp_path / "paused").run(Silent(), until)
+        assert paused.steps == until
+        assert paused.curve == expected.curve[: until // 2]
+    last = trainer(tmp_path / "paused")
+    assert last.run(Silent()).curve == expected.curve
+    assert_same(weights(last), weights(whole))
+
+
 def test_seed_reproduces_and_another_seed_differs(tmp_path):
     first, second = trainer(tmp_path / "1"), trainer(tmp_path / "2")
     other = trainer(tmp_path / "3", SETTINGS.model_copy(update={"seed": 1}))
@@ -93,7 +107,7 @@ def test_best_weights_are_kept_and_patience_stops(tmp_path):
     assert result.stopped_early
     assert result.best_step == min(losses, key=losses.__getitem__)
     assert len(result.curve) == list(losses).index(result.best_step) + 1 + 2
-    assert math.isclose(run.validation_loss(), losses[result.best_step], rel_tol=1e-6)
+    assert math.isclose(run.validate()["loss"], losses[result.best_step], rel_tol=1e-6)
 
 
 def test_every_row_once_an_epoch():
@@ -146,7 +160,7 @@ def test_an_objective_from_outside_needs_no_change_here(tmp_path):
     whole = trainer(tmp_path / "whole")
     for run in (half, whole):
         use_packed_attention(run.model)
-    assert half.validation_loss() == pytest.approx(0.5 * whole.validation_loss())
+    assert half.validate()["loss"] == pytest.approx(0.5 * whole.validate()["loss"])
 
 
 def test_unknown_objective_is_told_with_the_known_ones(tmp_path):

@@ -32,7 +32,7 @@ def test_the_score_decides_which_step_is_kept_and_when_to_stop(tmp_path, scores,
     """Measured at 2, 4, 6, 8 and 9. The loss rises here, so that an equal score is no gain."""
     settings = SETTINGS.model_copy(update={"learning_rate": 0.5})
     given = iter(scores)
-    result = trainer(tmp_path, settings).run(Silent(), lambda: next(given))
+    result = trainer(tmp_path, settings).run(Silent(), score=lambda: next(given))
     assert [point.score for point in result.curve] == scores[: len(result.curve)]
     assert (result.best_step, result.steps) == (best, steps)
     assert result.stopped_early == (steps < 9)
@@ -51,7 +51,7 @@ def test_answering_during_training_changes_no_weight(tmp_path):
         return len(answers) / 10  # rises, so that the last step is kept
 
     plain.run(Silent())
-    watched.run(Silent(), score)
+    watched.run(Silent(), score=score)
     assert answers[0] != answers[-1]
     last = [tmp_path / name / "step-00000006" / "weights.safetensors" for name in ("plain", "watched")]
     assert last[0].read_bytes() == last[1].read_bytes()

@@ -12,7 +12,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.charts import Dot, _ticks, curve_svg, dots_svg, fates_svg
 from residency.verdict.figures import p_value, percent, points
 from residency.verdict.html import render_html
-from residency.verdict.report_schema import CurvePoint, Report
+from residency.verdict.report_schema import CurvePoint, Report, TrialPart
 from residency.verdict.terminal import render_terminal
 from tests.verdict.sample_report import CURVE, report, row, rows
 
@@ -123,6 +123,41 @@ def test_text_of_users_and_models_is_escaped_everywhere():
         and "onerror" not in dict(tags.attributes)
     )
     assert "&lt;script&gt;" in page
+
+
+SWEEP = [
+    TrialPart(
+        settings={"rank": 8, "learning_rate": 0.001},
+        status=status,
+        rung=rung,
+        steps=steps,
+        validation_loss=loss,
+        seconds=75,
+        reason=ATTACK if status == "failed" else "",
+        chosen=status == "finished",
+    )
+    for status, rung, steps, loss in (
+        ("finished", 2, 1200, 0.21346),
+        ("stopped", 1, 40, 0.5),
+        ("failed", 1, 7, None),
+    )
+]
+
+
+def test_the_sweep_is_shown_on_page_and_terminal():
+    training = SHIPPED.training.model_copy(update={"sweep": SWEEP})
+    whole = SHIPPED.model_copy(update={"training": training})
+    page, out = render_html(whole), io.StringIO()
+    render_terminal(whole, Console(file=out, width=160))
+    parse(page)
+    assert "<script" not in page
+    for text in (page, out.getvalue()):
+        for figure in ("rank 8, learning_rate 0.001", "0.2135", "1,200", "1 min 15 s", "finished, chosen"):
+            assert figure in text
+        assert "stopped at rung 1" in text and "failed: " in text
+        assert "chosen on the validation rows; the test rows had no part in it" in text
+    assert Report.model_validate(json.loads(json.dumps(whole.to_json()))) == whole
+    assert "Sweep" not in render_html(SHIPPED)
 
 
 def test_lines_that_differ_are_marked():
