@@ -1,21 +1,20 @@
 """Attention over a packed row, registered under a name in transformers' attention registry.
 
 Every node attends to its ancestors and to itself. No T x T mask is built: nodes of like length
-become the rows of padded grids, whose pads lie on the right, where causality hides them. Keys that
-many rows share stay where they are; those that few share are copied to each.
+become the rows of padded grids, whose pads lie on the right, where causality hides them. The keys of
+a row's ancestors are copied to it: keys are narrow, and the scores that they enter are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from residency.models.attention import Trunk, attend, require_attention_only, require_plain
-from residency.training.layout import Ancestors, Block, Layout, Span
+from residency.models.attention import attend, require_attention_only, require_plain
+from residency.training.layout import Ancestors, Block, Layout
 from residency.training.products import PlainProducts
 
 NAME = "residency_packed"
@@ -64,42 +63,21 @@ def packed_attention(
     parts = []
     for block in packed_layout.blocks:
         q, k, v = _to_grid(q_THD, block), _with_ancestors(k_TKD, block), _with_ancestors(v_TKD, block)
-        trunk = Trunk(_spans(k_TKD, block.trunk), _spans(v_TKD, block.trunk)) if block.trunk else None
-        mask = block.seen_SLA
-        if window is not None:
-            k, v, mask, trunk = *_before_own(k, v, trunk), _in_window(block, window), None
-        attended_SLHD = attend(q, k, v, scale=scale, mask=mask, trunk=trunk)
+        mask = block.seen_SLA if window is None else _in_window(block, window)
+        attended_SLHD = attend(q, k, v, scale=scale, mask=mask, trunk=None)
         parts.append(attended_SLHD.flatten(0, 1).index_select(0, block.place_B))
+    pads = query.shape[2] - packed_layout.tokens
+    parts.append(query.new_zeros(pads, *parts[0].shape[1:]))
     return torch.cat(parts)[None], None
 
 
-def _before_own(k_SAKD: Tensor, v_SAKD: Tensor, trunk: Trunk | None) -> tuple[Tensor, Tensor]:
-    """The trunk's keys and values before each row's own."""
-    if trunk is None:
-        return k_SAKD, v_SAKD
-    rows = len(k_SAKD)
-    of_trunk = (x.expand(rows, -1, -1, -1) for x in (trunk.keys_CKD, trunk.values_CKD))
-    keys, values = (torch.cat(pair, dim=1) for pair in zip(of_trunk, (k_SAKD, v_SAKD), strict=True))
-    return keys, values
-
-
 def _in_window(block: Block, window: int) -> Tensor:
-    """[S, L, C + A]: what a query sees of trunk and own keys if it sees no farther back than the window."""
+    """[S, L, A]: what a query sees if it sees no farther back than the window."""
     device = block.depth_S.device
-    trunk = sum(stop - start for start, stop in block.trunk)
-    above = block.seen_SLA.shape[-1] - block.longest
-    length = torch.arange(block.longest, device=device)
-    position_SL = block.depth_S[:, None] + length
-    shared_SC = torch.arange(trunk + above, device=device).expand(block.rows, -1)
-    key_SX = torch.cat((shared_SC, position_SL), dim=1)
-    seen_SLX = torch.nn.functional.pad(block.seen_SLA, (trunk, 0), value=True)
-    return seen_SLX & (key_SX[:, None] > position_SL[..., None] - window)
-
-
-def _spans(packed_TKD: Tensor, spans: Sequence[Span]) -> Tensor:
-    """The tokens of the spans, one after the other; no copy where there is one."""
-    parts = [packed_TKD[start:stop] for start, stop in spans]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    position_SL = block.depth_S[:, None] + torch.arange(block.longest, device=device)
+    above_SE = torch.arange(block.seen_SLA.shape[-1] - block.longest, device=device).expand(block.rows, -1)
+    key_SA = torch.cat((above_SE, position_SL), dim=1)
+    return block.seen_SLA & (key_SA[:, None] > position_SL[..., None] - window)
 
 
 def _to_grid(packed_TKD: Tensor, block: Block) -> Tensor:
@@ -129,9 +107,9 @@ class _Copies(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         grad_TKD = grads[0].new_zeros(ctx.shape)
-        for row, place, (start, stop) in ctx.ancestors.runs:
-            first = row * ctx.ancestors.longest + place
-            grad_TKD[start:stop] += grads[0][first : first + stop - start]
+        grad_SEKD = grads[0].unflatten(0, (-1, ctx.ancestors.longest))
+        for rows, place, (start, stop) in ctx.ancestors.runs:
+            grad_TKD[start:stop] += grad_SEKD[list(rows), place : place + stop - start].sum(0)
         return grad_TKD, None
 
 

@@ -21,7 +21,7 @@ from residency.training.tree import Tree, build_tree, most_tokens_added, shared_
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed row of T tokens in which N tokens are supervised.
+    """A packed row of T tokens in which N tokens are supervised; the last few may be pads.
 
     Attributes:
         ids_T, position_T: Token ids and their positions within their own sequence.
@@ -39,6 +39,10 @@ class Packed:
     target_N: Tensor
     sequence_N: Tensor
     layout: Layout
+
+
+_MULTIPLE = 64
+"""T is a multiple of this: a CPU's matrix library prepares, and keeps, a kernel for each new size."""
 
 
 def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> Packed:
@@ -61,9 +65,10 @@ def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> P
         return torch.tensor(values, dtype=torch.long, device=device)
 
     predict_P, state_N = tensor(predict).unique(return_inverse=True)
+    pads = [0] * (-layout.tokens % _MULTIPLE)
     return Packed(
-        ids_T=tensor([i for n in nodes for i in sequences[n.sequence].ids[n.begin : n.end]]),
-        position_T=tensor([position for n in nodes for position in range(n.begin, n.end)]),
+        ids_T=tensor([i for n in nodes for i in sequences[n.sequence].ids[n.begin : n.end]] + pads),
+        position_T=tensor([position for n in nodes for position in range(n.begin, n.end)] + pads),
         predict_P=predict_P,
         state_N=state_N,
         target_N=tensor(target),
@@ -125,5 +130,5 @@ def _by_prefix_and_length(sequences: Sequence[Rendered]) -> Iterator[tuple[Rende
 
 
 def packed_length(sequences: Sequence[Rendered]) -> int:
-    """Number of tokens T that `pack` would compute."""
+    """Number of tokens that `pack` would compute, pads not counted."""
     return sum(len(node) for node in build_tree([s.ids for s in sequences]).nodes)

@@ -18,14 +18,12 @@ class Node(NamedTuple):
         sequence: A sequence that holds these tokens.
         begin, end: Their positions in it.
         parents: Numbers of the nodes before it, from the root down.
-        shared_by: How many sequences go through it.
     """
 
     sequence: int
     begin: int
     end: int
     parents: tuple[int, ...]
-    shared_by: int
 
     def __len__(self) -> int:
         return self.end - self.begin
@@ -50,7 +48,7 @@ def build_tree(sequences: Sequence[list[int]]) -> Tree:
         first, others = order[low], high - low - 1
         end = min(common[low + 1 : high], default=len(sequences[first]))
         if others * (end - depth) >= _WORTH or (others == 0 and end > depth):
-            nodes.append(Node(first, depth, end, path, others + 1))
+            nodes.append(Node(first, depth, end, path))
             depth, path = end, (*path, len(nodes) - 1)
         if others == 0:
             paths[first] = path

@@ -9,7 +9,7 @@ from residency.chat import Rendered
 from residency.training.packing import micro_batches, pack, packed_length
 from residency.training.tree import build_tree
 
-from .conftest import draw_sequences, draw_tree
+from .conftest import draw_sequences
 
 TOKENS = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=24), min_size=1, max_size=12)
 
@@ -28,8 +28,8 @@ def test_three_levels_by_hand():
     system, question = list(range(100, 120)), list(range(200, 210))
     rows = [system + question + [1, 2, 3], system + question + [4, 5], system + [9] * 7]
     tree = build_tree(rows)
-    spans = [(n.begin, n.end, n.shared_by) for n in tree.nodes]
-    assert sorted(spans) == [(0, 20, 3), (20, 27, 1), (20, 30, 2), (30, 32, 1), (30, 33, 1)]
+    spans = [(n.begin, n.end) for n in tree.nodes]
+    assert sorted(spans) == [(0, 20), (20, 27), (20, 30), (30, 32), (30, 33)]
     assert packed_length([Rendered(r, [True] * len(r)) for r in rows]) == 42
 
 
@@ -41,7 +41,8 @@ def test_a_prefix_that_saves_next_to_nothing_is_not_shared():
 def test_equal_rows_are_computed_once_and_predicted_for_each():
     row = Rendered(list(range(12)), [False] * 6 + [True] * 6)
     packed = pack([row, row, row])
-    assert packed.ids_T.tolist() == row.ids
+    assert packed.layout.tokens == 12
+    assert packed.ids_T.tolist() == row.ids + [0] * 52
     assert packed.sequence_N.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert packed.predict_P.tolist() == list(range(5, 11))
 
@@ -73,9 +74,3 @@ def test_rows_of_one_prompt_stay_together():
     mixed = [row for pair in zip(one, other, strict=True) for row in pair]
     parts = list(micro_batches(mixed, 100))
     assert sorted(len({tuple(r.ids[:60]) for r in part}) for part in parts) == [1, 1]
-
-
-def test_a_long_shared_prefix_is_held_once_and_a_short_one_copied():
-    long, short = draw_sequences(1, 400, [5] * 4), draw_tree(1, [10, 4], 2)
-    blocks = pack([*long, *short]).layout.blocks
-    assert {(len(b.trunk), b.ancestors is not None) for b in blocks} == {(0, False), (1, False), (0, True)}
