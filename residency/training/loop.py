@@ -199,7 +199,8 @@ class Trainer:
     def _in_parts(self, rows: Sequence[Rendered], learn: bool) -> dict[str, float]:
         supervised = supervised_count(rows)
         sums: dict[str, float] = {"loss": 0.0}
-        own = micro_batches(self.processes.share(rows), self.progress.micro_tokens)
+        share = self.processes.share(rows)
+        own = micro_batches(share, self.progress.micro_tokens) if share else ()
         # Without gradients LoRA layers keep casts of their weights, which sharded weights change unseen.
         graph = learn or self.processes.sharded
         for part, counts in self.processes.in_step(own, rows):

@@ -3,9 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from residency.training.distribution import deal
+from residency.training.attention import use_packed_attention
+from residency.training.distribution import Alone, deal
 
 from .conftest import draw_sequences
+from .test_loop import TRAIN, trainer
 
 
 @given(
@@ -23,3 +25,15 @@ def test_every_row_is_dealt_once_and_loads_differ_by_a_row_at_most(lengths, shar
     if len({tuple(row.ids) for row in rows}) > 1:
         loads = [sum(len(row.ids) - shared for row in share) for share in shares]
         assert max(loads) - min(loads) <= max(lengths)
+
+
+def test_a_process_without_rows_of_a_step_adds_nothing(tmp_path):
+    class Idle(Alone):
+        def share(self, rows):
+            return []
+
+    run = trainer(tmp_path)
+    use_packed_attention(run.model)
+    run.processes = Idle()
+    assert run.accumulate(TRAIN, learn=True) == {"loss": 0.0}
+    assert all(p.grad is None for p in run.model.parameters())
