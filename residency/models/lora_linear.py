@@ -71,7 +71,7 @@ class LoraLinear(Linear):
         if name is None or args or kwargs:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
-        if not torch.is_grad_enabled():
+        if torch.is_inference_mode_enabled():
             a, b = self._cast(name, x.dtype)
             answered: Tensor = self.get_base_layer()(x) + linear(linear(x, a), b)
             return answered
@@ -122,6 +122,17 @@ class Siblings:
         y = self._waiting.pop(layer)
         self._input = x if self._waiting else None
         return y
+
+    def drop(self) -> None:
+        """Let go of what nobody came for."""
+        self._input, self._waiting = None, {}
+
+
+def drop_waiting(model: torch.nn.Module) -> None:
+    """After a pass that failed half-way: its activations would stay in memory until the next one."""
+    for module in model.modules():
+        if isinstance(module, LoraLinear) and module.siblings is not None:
+            module.siblings.drop()
 
 
 @torch.enable_grad()

@@ -12,6 +12,7 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
+from residency.models.lora_linear import drop_waiting
 from residency.training.logprobs import Head, chosen_logprobs
 from residency.training.objectives import Batch
 from residency.training.packing import Packed, pack
@@ -34,13 +35,17 @@ def supervised_logprobs(model: PreTrainedModel, packed: Packed) -> Tensor:
 
 def _forward(model: PreTrainedModel, packed: Packed) -> Tensor:
     """Logits [P, V]."""
-    output = model(
-        input_ids=packed.ids_T[None],
-        position_ids=packed.position_T[None],
-        logits_to_keep=packed.predict_P,
-        packed_layout=packed.layout,
-        use_cache=False,
-    )
+    try:
+        output = model(
+            input_ids=packed.ids_T[None],
+            position_ids=packed.position_T[None],
+            logits_to_keep=packed.predict_P,
+            packed_layout=packed.layout,
+            use_cache=False,
+        )
+    except BaseException:
+        drop_waiting(model)
+        raise
     logits_PV: Tensor = output.logits[0]
     return logits_PV
 

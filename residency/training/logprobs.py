@@ -49,6 +49,7 @@ class _ChosenLogprobs(torch.autograd.Function):
             states_PH,
             weight_VH,
             bias_V,
+            normaliser_P,
             state_N,
             target_N,
             logits_PV if len(logits_PV) == len(states_PH) else None,
@@ -59,7 +60,7 @@ class _ChosenLogprobs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """D logprob_n / d logits_p = [p is n's state] (onehot(target_n) - softmax(logits_p))."""
-        states_PH, weight_VH, bias_V, state_N, target_N, kept_PV = ctx.saved_tensors
+        states_PH, weight_VH, bias_V, normaliser_P, state_N, target_N, kept_PV = ctx.saved_tensors
         weight_P = grads[0].new_zeros(len(states_PH)).index_add_(0, state_N, grads[0])
         dstates_PH = torch.empty_like(states_PH)
         dweight_VH = torch.zeros_like(weight_VH) if ctx.needs_input_grad[1] else None
@@ -67,7 +68,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         for begin in range(0, len(states_PH), ctx.rows):
             part = slice(begin, begin + ctx.rows)
             logits_PV = linear(states_PH[part], weight_VH, bias_V) if kept_PV is None else kept_PV
-            dlogits_PV = logits_PV.softmax(dim=-1).mul_(-weight_P[part, None])
+            dlogits_PV = _minus_softmax(logits_PV, normaliser_P[part], weight_P[part])
             of_part = _within(state_N, part)
             place = (state_N[of_part] - begin, target_N[of_part])
             dlogits_PV.index_put_(place, grads[0][of_part].to(dlogits_PV.dtype), accumulate=True)
@@ -82,6 +83,19 @@ class _ChosenLogprobs(torch.autograd.Function):
 def _within(state_N: Tensor, part: slice) -> Tensor:
     """Which of the N tokens are predicted by a state of this part."""
     return ((state_N >= part.start) & (state_N < part.stop)).nonzero()[:, 0]
+
+
+def _minus_softmax(logits_PV: Tensor, normaliser_P: Tensor, weight_P: Tensor) -> Tensor:
+    """-weight x softmax(logits), in the format of the logits.
+
+    Torch's softmax adds up the vocabulary in one go, which costs float32 two of its digits.
+    """
+    out_PV = torch.empty_like(logits_PV)
+    for begin in range(0, len(logits_PV), _CHUNK):
+        rows = slice(begin, begin + _CHUNK)
+        softmax = (logits_PV[rows] - normaliser_P[rows, None]).exp_()
+        out_PV[rows] = softmax.mul_(-weight_P[rows, None])
+    return out_PV
 
 
 def chosen_logprobs(
