@@ -80,8 +80,6 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
     read_card(folder).require(base.fingerprint, base.renderer.fingerprint, base.quantised, folder)
     config = _dispatched(LoraConfig.from_pretrained(str(folder)), base.quantised is not None)
     model = PeftModel.from_pretrained(base.model, str(folder), config=config, use_safetensors=True)
-    if base.quantised is None:
-        join_siblings(model)
     if not any(p.any() for name, p in model.named_parameters() if "lora_B" in name):
         fix = "Train again; if it was trained elsewhere, its tensors' names do not fit this base."
         raise ResidencyError("The adapter changes nothing: all its B matrices are 0.", str(folder), fix)

@@ -16,6 +16,7 @@ import torch
 from peft import LoraConfig
 from peft.tuners.lora.layer import Linear
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 _EACH = 4  # tensors that a layer brings: weight, bias, A, B
@@ -41,6 +42,7 @@ class _LoraProducts(torch.autograd.Function):
         return y_MTO
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *dy_MTO: Tensor) -> tuple[Any, ...]:
         x_TI, h_TR, a_RI, *rest = ctx.saved_tensors
         layers = len(dy_MTO)
@@ -88,7 +90,7 @@ class LoraLinear(Linear):
     def _cast(self, name: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """A and s B in the base's format, kept until the weights change: every token needs them."""
         a, b = cast(Tensor, self.lora_A[name].weight), cast(Tensor, self.lora_B[name].weight)
-        key = (name, dtype, a.device, a._version, b._version)
+        key = (id(a), id(b), dtype, a.device, a._version, b._version, self.scaling[name])
         if self._casts is None or self._casts[0] != key:
             self._casts = (key, a.to(dtype), (b * self.scaling[name]).to(dtype))
         return self._casts[1:]

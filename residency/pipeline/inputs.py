@@ -124,11 +124,11 @@ class Inputs:
     def train(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows and how they are trained on.
 
-        Gradient checkpointing is no part of it: the gradients are the same but for rounding, and a
-        training that ran out of memory goes on with it from its last checkpoint. Nor is how often
-        checkpoints are written, and on how many processes it trains.
+        Gradient checkpointing and the size of micro-batches are no part of it: the gradients are the
+        same but for rounding, and a training that ran out of memory goes on with less from its last
+        checkpoint. Nor is how often checkpoints are written, and on how many processes it trains.
         """
-        how = {"checkpoint_minutes", "distribution", "gradient_checkpointing"}
+        how = {"checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
         task = self.recipe.task
         watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
@@ -24,7 +23,7 @@ def supervised_logprobs(model: PreTrainedModel, packed: Packed) -> Tensor:
     The model must use the packed attention (see `use_packed_attention`). Where its logits are those
     of a linear layer and nothing more, they are computed in chunks, and no more than some of them kept.
     """
-    head = _linear_head(model)
+    head = linear_head(model)
     if head is None:
         logprobs_PV = _forward(model, packed).float().log_softmax(-1)
         return logprobs_PV[packed.state_N, packed.target_N]
@@ -52,11 +51,13 @@ def _forward(model: PreTrainedModel, packed: Packed) -> Tensor:
 
 @contextmanager
 def _withheld(head: torch.nn.Module) -> Iterator[list[Tensor]]:
-    """Keep what is given to the head, [1, P, H], and let it compute nothing."""
+    """Keep what is given to the head, [1, P, H], in the format of its products; it computes nothing."""
     states: list[Tensor] = []
 
     def keep(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        states.append(inputs[0])
+        device = inputs[0].device.type
+        autocast = torch.is_autocast_enabled(device)
+        states.append(inputs[0].to(torch.get_autocast_dtype(device)) if autocast else inputs[0])
         return inputs[0][:, :0]
 
     hook = head.register_forward_pre_hook(keep)
@@ -70,7 +71,7 @@ _IS_LINEAR: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
 
 
 @torch.no_grad()
-def _linear_head(model: PreTrainedModel) -> torch.nn.Linear | None:
+def linear_head(model: PreTrainedModel) -> torch.nn.Linear | None:
     """The head if it alone makes the logits, which is tried once: some models scale or cap them."""
     head: torch.nn.Module = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear:
@@ -78,13 +79,13 @@ def _linear_head(model: PreTrainedModel) -> torch.nn.Linear | None:
     if head not in _IS_LINEAR:
         tokens = 8  # more than one: a padding token's state may be 0
         packed = pack([Rendered(list(range(tokens)), [True] * tokens)], model.device)
-        inputs: list[Tensor] = []
-        hook = head.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+        outputs: list[Tensor] = []
+        hook = head.register_forward_hook(lambda _, given, output: outputs.append(output))
         try:
             logits_PV = _forward(model, packed)
         finally:
             hook.remove()
-        _IS_LINEAR[head] = torch.equal(linear(inputs[0][0], head.weight, head.bias), logits_PV)
+        _IS_LINEAR[head] = torch.equal(outputs[0][0], logits_PV)
     return head if _IS_LINEAR[head] else None
 
 

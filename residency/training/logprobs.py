@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
 _CHUNK = 32
@@ -58,6 +59,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         return logprob_N - normaliser_P[state_N]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """D logprob_n / d logits_p = [p is n's state] (onehot(target_n) - softmax(logits_p))."""
         states_PH, weight_VH, bias_V, normaliser_P, state_N, target_N, kept_PV = ctx.saved_tensors
@@ -68,10 +70,9 @@ class _ChosenLogprobs(torch.autograd.Function):
         for begin in range(0, len(states_PH), ctx.rows):
             part = slice(begin, begin + ctx.rows)
             logits_PV = linear(states_PH[part], weight_VH, bias_V) if kept_PV is None else kept_PV
-            dlogits_PV = _minus_softmax(logits_PV, normaliser_P[part], weight_P[part])
             of_part = _within(state_N, part)
-            place = (state_N[of_part] - begin, target_N[of_part])
-            dlogits_PV.index_put_(place, grads[0][of_part].to(dlogits_PV.dtype), accumulate=True)
+            chosen = (state_N[of_part] - begin, target_N[of_part], grads[0][of_part])
+            dlogits_PV = _backward_of_softmax(logits_PV, normaliser_P[part], weight_P[part], chosen)
             dstates_PH[part] = dlogits_PV @ weight_VH
             if dweight_VH is not None:
                 dweight_VH.addmm_(dlogits_PV.T, states_PH[part])
@@ -85,16 +86,24 @@ def _within(state_N: Tensor, part: slice) -> Tensor:
     return ((state_N >= part.start) & (state_N < part.stop)).nonzero()[:, 0]
 
 
-def _minus_softmax(logits_PV: Tensor, normaliser_P: Tensor, weight_P: Tensor) -> Tensor:
-    """-weight x softmax(logits), in the format of the logits.
+def _backward_of_softmax(
+    logits_PV: Tensor, normaliser_P: Tensor, weight_P: Tensor, chosen: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    """Onehot x gradient - weight x softmax, worked out in float32 and rounded once, where it is kept.
 
-    Torch's softmax adds up the vocabulary in one go, which costs float32 two of its digits.
+    Rounded before the two meet, a token that is nearly certain would lose its gradient. And torch's
+    softmax adds up the vocabulary in one go, which costs float32 two of its digits.
     """
     out_PV = torch.empty_like(logits_PV)
     for begin in range(0, len(logits_PV), _CHUNK):
         rows = slice(begin, begin + _CHUNK)
         softmax = (logits_PV[rows] - normaliser_P[rows, None]).exp_()
         out_PV[rows] = softmax.mul_(-weight_P[rows, None])
+    state_N, target_N, grad_N = chosen
+    (state_U, target_U), of_U = torch.stack((state_N, target_N)).unique(dim=1, return_inverse=True)
+    softmax_U = (logits_PV[state_U, target_U] - normaliser_P[state_U]).exp()
+    grad_U = torch.zeros_like(softmax_U).index_add_(0, of_U, grad_N)
+    out_PV[state_U, target_U] = (grad_U - weight_P[state_U] * softmax_U).to(out_PV.dtype)
     return out_PV
 
 
@@ -103,13 +112,12 @@ def chosen_logprobs(
 ) -> Tensor:
     """Log-probability [N], float32, that state `state_N[n]` of the P states gives to `target_N[n]`.
 
-    Under autocast the products run in its format, as a linear layer's do. At most `held` logits
-    stand in memory at a time, plus those of a single state.
+    The products run in the states' format. At most `held` logits stand in memory at a time, plus
+    those of a single state.
     """
-    device = states_PH.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states_PH.dtype
+    dtype = states_PH.dtype
     bias_V = None if head.bias_V is None else head.bias_V.to(dtype)
     chosen_N: Tensor = _ChosenLogprobs.apply(  # type: ignore[no-untyped-call]
-        states_PH.to(dtype), head.weight_VH.to(dtype), bias_V, (state_N, target_N), held
+        states_PH, head.weight_VH.to(dtype), bias_V, (state_N, target_N), held
     )
     return chosen_N

@@ -313,6 +313,7 @@ class Trainer:
             return 0
         state = read_checkpoint(usable[-1], self.model, self.optimizer)
         self.progress = Progress.from_json(state)
+        self.progress.micro_tokens = min(self.progress.micro_tokens, self.config.micro_tokens)
         self.report.say(f"  resumed after step {state['step']} of {self.plan.steps}")
         step: int = state["step"]
         return step
@@ -328,7 +329,7 @@ class Trainer:
             steps=self.progress.curve[-1].step,
             best_step=best_step,
             overfits_since=overfits_since(self.progress.curve),
-            stopped_early=stopped,
+            stopped_early=stopped and self.progress.curve[-1].step < self.plan.steps,
             curve=tuple(self.progress.curve),
             seconds=self.progress.seconds,
             weights=weights,

@@ -2,7 +2,7 @@
 
 On a CPU this beats torch's fused kernel, whose backward pass is slow there, and autograd, which would
 fill a buffer of all T tokens with zeros for every block. Queries go in chunks, so that keys behind a
-chunk cost nothing; the softmax's weights are kept for the backward pass.
+chunk cost nothing; the softmax's weights are kept for the backward pass, up to a bound.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from residency.training.layout import Block, Layout
 
 _CHUNK = 128
 """Queries of a row that are computed at once."""
+
+HELD = 1 << 24
+"""Weights of the softmax that a layer keeps for the backward pass; more are computed a second time."""
 
 
 class PlainProducts(torch.autograd.Function):
@@ -29,6 +33,7 @@ class PlainProducts(torch.autograd.Function):
         """[T, H, D]."""
         out_THD = q_THD.new_zeros(q_THD.shape)
         kept: list[Tensor] = []
+        held = 0
         for block in layout.blocks:
             grid = _gather(q_THD, k_TKD, v_TKD, block, scale)
             out_SKGLD = torch.empty_like(grid.q_SKGLD)
@@ -36,13 +41,18 @@ class PlainProducts(torch.autograd.Function):
                 weights = _weights(grid, block, chunk)
                 out = weights @ grid.v_SKAD[:, :, : weights.shape[-1]]
                 out_SKGLD[..., chunk, :] = out.unflatten(2, (grid.groups, -1))
-                kept.append(weights)
+                held += weights.numel()
+                if held <= HELD:
+                    kept.append(weights)
+                else:
+                    kept.clear()
             _scatter(out_THD, out_SKGLD, block)
         ctx.save_for_backward(q_THD, k_TKD, v_TKD, *kept)
         ctx.layout, ctx.scale = layout, scale
         return out_THD
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients for queries, keys and values; those of shared keys are summed in float32."""
         q_THD, k_TKD, v_TKD, *kept = ctx.saved_tensors
@@ -54,9 +64,10 @@ class PlainProducts(torch.autograd.Function):
             grid = _gather(q_THD, k_TKD, v_TKD, block, ctx.scale)
             dout_SKGLD = _to_heads(_grid(grads[0], block), grid.groups)
             dq_SKGLD = torch.empty_like(grid.q_SKGLD)
-            dk_SKAD, dv_SKAD = torch.zeros_like(grid.k_SKAD), torch.zeros_like(grid.v_SKAD)
+            dk_SKAD, dv_SKAD = (torch.zeros_like(x, dtype=torch.float32) for x in (grid.k_SKAD, grid.v_SKAD))
             for chunk in _chunks(block):
-                dout, w = dout_SKGLD[..., chunk, :].flatten(2, 3), next(weights)
+                dout = dout_SKGLD[..., chunk, :].flatten(2, 3)
+                w = next(weights) if kept else _weights(grid, block, chunk)
                 seen = slice(w.shape[-1])
                 dscores = torch._softmax_backward_data(dout @ grid.v_SKAD[:, :, seen].mT, w, -1, w.dtype)
                 dq = dscores @ grid.k_SKAD[:, :, seen]

@@ -52,7 +52,7 @@ def test_stock_peft_loads_it_with_the_same_logits(folder, tmp_path):
         stock = PeftModel.from_pretrained(plain, str(tmp_path / "adapter"))(input_ids=IDS).logits
         again = load_adapter(loaded(folder), tmp_path / "adapter")(input_ids=IDS).logits
     torch.testing.assert_close(ours, stock, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(again, ours, rtol=0, atol=0)
+    torch.testing.assert_close(again, ours, rtol=1e-5, atol=1e-6)  # without siblings, rounded otherwise
     assert not torch.allclose(ours, untuned, atol=1e-2)
 
 

@@ -41,3 +41,28 @@ def test_no_more_logits_than_allowed_are_kept():
         chosen_logprobs(states, Head(weight, None), STATE_N, TARGET_N, held=2 * VOCABULARY)
     assert (STATES, HIDDEN) in kept
     assert not any(shape[-1] == VOCABULARY for shape in kept if shape)
+
+
+def test_a_nearly_certain_token_keeps_its_gradient_in_bfloat16():
+    """p = 0.999: onehot - softmax must be worked out before it is rounded to bfloat16's 1/256."""
+    logits = torch.tensor([[9.0, 1.0, 1.0, 1.0]])
+    states = torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
+    head = Head(logits.T.to(torch.bfloat16).contiguous(), None)
+    state, target = torch.tensor([0]), torch.tensor([0])
+    (got,) = torch.autograd.grad(chosen_logprobs(states, head, state, target).sum(), states)
+    softmax = logits.softmax(-1)
+    wanted = logits[0, 0] - (softmax * logits).sum()  # d logprob / d state = w_target - E[w]
+    torch.testing.assert_close(got.float().squeeze(), wanted, rtol=0.02, atol=0)
+
+
+def test_two_sequences_that_learn_the_same_token_of_one_state_add_up():
+    states, weight = torch.randn(2, HIDDEN, requires_grad=True), torch.randn(VOCABULARY, HIDDEN)
+    state_N, target_N, grad_N = (
+        torch.tensor([1, 1, 1]),
+        torch.tensor([4, 4, 2]),
+        torch.tensor([1.0, 2.0, 4.0]),
+    )
+    full = linear(states, weight).log_softmax(-1)[state_N, target_N]
+    got = chosen_logprobs(states, Head(weight, None), state_N, target_N)
+    wanted, given = (torch.autograd.grad((x * grad_N).sum(), states)[0] for x in (full, got))
+    torch.testing.assert_close(given, wanted, rtol=1e-5, atol=1e-6)

@@ -17,7 +17,7 @@ from residency.core.recipe import Base, Train
 from residency.models.scripted import write_tiny_base
 from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import checkpoints, trainable_state
-from residency.training.engine import compute, supervised_count
+from residency.training.engine import compute, linear_head, supervised_count
 from residency.training.loop import Trainer
 from residency.training.objectives import get_objective
 from tests.opened import open_for_training
@@ -132,6 +132,7 @@ def test_full_training_multiplies_in_bfloat16_on_float32_weights(folder):
         assert model(input_ids=torch.tensor([[1, 2]])).logits.dtype == torch.bfloat16
         expected = plain_loss(reference, ROWS)
     got = packed_loss(model, ROWS)
+    assert linear_head(model) is model.lm_head  # chunks, though autocast has ended when they are computed
     assert not torch.is_autocast_enabled("cpu")
     expected.backward()
     got.backward()

@@ -242,3 +242,16 @@ def test_attention_that_caps_its_scores_is_refused():
     use_packed_attention(model)
     with pytest.raises(ResidencyError, match="softcap"):
         compute(model, draw_sequences(7, 0, [8]), 1)
+
+
+@pytest.mark.parametrize("held", [0, 500])
+def test_attention_weights_computed_a_second_time_change_nothing(lora_model, monkeypatch, held):
+    use_packed_attention(lora_model)
+    rows = draw_tree(8, [9, 11, 6], 2)
+    gradient = []
+    for bound in (1 << 24, held):
+        monkeypatch.setattr("residency.training.products.HELD", bound)
+        lora_model.zero_grad()
+        packed_loss(lora_model, rows, 10_000).backward()
+        gradient.append({name: g.clone() for name, g in gradients(lora_model).items()})
+    assert all(torch.equal(gradient[0][name], gradient[1][name]) for name in gradient[0])
