@@ -9,8 +9,13 @@ import torch
 
 from residency.chat import Rendered
 
-_WORDS = ("not enough memory", "DefaultCPUAllocator")
-"""On a CPU torch raises a plain RuntimeError, known by its text alone."""
+_WORDS = (
+    "not enough memory",
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
+"""A CPU's allocator and some of CUDA's calls raise a plain RuntimeError, known by its text alone."""
 
 
 class DoesNotFitError(Exception):
