@@ -5,7 +5,6 @@ On a GPU these are bytes of torch's allocator; on the CPU they are the process's
 
 from __future__ import annotations
 
-import resource
 import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +75,8 @@ class PeakMemory:
         if status.is_file():
             lines = status.read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+        import resource  # Windows has none
+
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

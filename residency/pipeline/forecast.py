@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from residency.core.errors import ResidencyError
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.models.memory import PeakMemory
@@ -14,6 +15,7 @@ from residency.pipeline.room import advise_on, checkpointing, foresee_memory
 from residency.pipeline.tune import Bench
 from residency.training.engine import supervised_count
 from residency.training.loop import Trainer
+from residency.training.memory import DoesNotFitError
 from residency.training.packing import micro_batches, packed_length
 from residency.training.probe import measure_pace, sample_load
 
@@ -37,8 +39,13 @@ def forecast(recipe: Recipe, dtype: str, frozen: Path, workspace: Path, report: 
 def _probe(trainer: Trainer, report: Reporter) -> Forecast:
     load = sample_load(trainer)
     report.say(f"probe, some {_SECONDS:.0f} s of real steps")
-    memory = foresee_memory(trainer, load)
-    advice = advise_on(trainer, load, memory)
+    try:
+        memory = foresee_memory(trainer, load)
+        advice = advise_on(trainer, load, memory)
+    except DoesNotFitError as error:
+        what = "Not even a part of one row fits into memory."
+        fix = 'Set train.gradient_checkpointing = "on", or use a smaller base.model.'
+        raise ResidencyError(what, "train, base.model", fix) from error
     peak = PeakMemory(trainer.model.device)
     with checkpointing(trainer, memory.gradient_checkpointing):
         pace = measure_pace(trainer, trainer.folder, _SECONDS)

@@ -27,9 +27,9 @@ class Line:
 
     @staticmethod
     def through(small: tuple[int, int], large: tuple[int, int]) -> Line:
-        """The line through two measurements (tokens, bytes); through the origin if there is but one."""
+        """The line through two measurements (tokens, bytes); through the origin if they do not rise."""
         (fewer, less), (more, most) = small, large
-        per_token = (most - less) / (more - fewer) if more > fewer else most / more
+        per_token = (most - less) / (more - fewer) if more > fewer and most > less else most / more
         return Line(most - per_token * more, per_token)
 
     def at(self, tokens: float) -> int:

@@ -12,6 +12,7 @@ from residency.models.memory import PeakMemory, free_memory, used_memory
 from residency.pipeline.plan import GIB, Line, Memory, advise
 from residency.training.gradient_checkpointing import can_checkpoint, gradient_checkpointing
 from residency.training.loop import Trainer
+from residency.training.memory import DoesNotFitError
 from residency.training.probe import Load, measure_activations, sample_load, warm_up
 
 
@@ -22,6 +23,15 @@ def decide_checkpointing(trainer: Trainer, report: Reporter) -> bool:
     """
     if trainer.processes.sharded:
         return trainer.config.gradient_checkpointing == "on"
+    try:
+        return _foretell(trainer, report)
+    except DoesNotFitError:
+        report.say("  memory: no forecast, since not even a part of one row fits; training tries by itself")
+    choice = trainer.config.gradient_checkpointing
+    return choice == "on" or (choice == "auto" and can_checkpoint(trainer.model))
+
+
+def _foretell(trainer: Trainer, report: Reporter) -> bool:
     load = sample_load(trainer)
     memory = foresee_memory(trainer, load)
     checkpointed = ", with gradient checkpointing" if memory.gradient_checkpointing else ""
@@ -40,6 +50,7 @@ def foresee_memory(trainer: Trainer, load: Load) -> Memory:
 
     Raises:
         ResidencyError: the recipe asks for it, and the base cannot do it.
+        DoesNotFitError: not even the smallest part of a row can be computed to measure it.
     """
     choice = trainer.config.gradient_checkpointing
     with checkpointing(trainer, choice == "on"):

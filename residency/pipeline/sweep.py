@@ -21,6 +21,7 @@ from residency.core.workspace import read_json, write_json
 from residency.models.artifact import artifact_folder
 from residency.pipeline.tune import Bench, fit
 from residency.training.loop import Diverged
+from residency.training.memory import TooLarge
 from residency.training.search import (
     Settings,
     Tried,
@@ -82,7 +83,8 @@ def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Report
         best = min(trials, key=lambda trial: trial.loss)
         if best.training is None:
             what = f"All {len(trials)} configurations of the sweep failed; the first: {best.reason}"
-            raise ResidencyError(what, "sweep", "Try lower values of sweep.learning_rate.")
+            fix = "Try lower values of sweep.learning_rate, or what the reason asks for."
+            raise ResidencyError(what, "sweep", fix)
         rows = [trial.row(len(runner.divisors), trial is best) for trial in trials]
         report.say(f"  chosen by validation loss, {best.loss:.4f}: {configuration(best.settings)}")
         source, target = (
@@ -135,7 +137,7 @@ class _Runner:
         try:
             training = fit(self.bench, config, place, self.report, self.divisors[rung - 1])
             trial = Trial(settings, rung, training["steps"], training["seconds"], training)
-        except Diverged as error:
+        except (Diverged, TooLarge) as error:
             self.report.say(f"  failed: {error.what}")
             trial = Trial(settings, rung, error.step, time.perf_counter() - begun, reason=error.what)
         write_json(done, asdict(trial))

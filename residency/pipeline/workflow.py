@@ -274,6 +274,10 @@ def _require_known(recipe: Recipe) -> None:
     if recipe.sweep.varied:
         fix = "Run it without torchrun, or take [sweep] out."
         needs.append(partial(_require_one_process, "A sweep trains in one process.", "sweep", fix))
+    if recipe.train.watch == "score" and recipe.train.distribution == "fsdp":
+        what = "A model that is sharded over processes cannot answer rows during training."
+        fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
+        needs.append(partial(_require_one_process, what, "train.watch", fix))
     mistakes = []
     for need in needs:
         try:

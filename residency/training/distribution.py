@@ -22,12 +22,15 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from residency.chat import Rendered
+from residency.core.errors import ResidencyError
 from residency.core.processes import process_count
 
 Distribution = Literal["ddp", "fsdp"]
 Part = tuple[list[Rendered], bool]
 """Rows computed at a time, and whether they count: those that do not keep the processes in step."""
 
+_TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun sets for every process, beside WORLD_SIZE."""
 _LONGEST_WAIT = timedelta(days=7)
 """The others wait while the main process asks the baselines; one that dies ends all, by torchrun."""
 
@@ -159,9 +162,16 @@ def deal(rows: Sequence[Rendered], processes: int) -> list[list[Rendered]]:
 
 
 def connect(distribution: Distribution = "ddp") -> Alone:
-    """The place of this process among those that torchrun started, if it did."""
+    """The place of this process among those that torchrun started, if it did.
+
+    Raises:
+        ResidencyError: something else set WORLD_SIZE, and the processes cannot find each other.
+    """
     if process_count() == 1:
         return Alone()
+    if missing := [name for name in _TORCHRUN if name not in os.environ]:
+        what = f"WORLD_SIZE tells of {process_count()} processes, but {', '.join(missing)} is not set."
+        raise ResidencyError(what, "environment", "Start it with torchrun, or unset WORLD_SIZE.")
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=_LONGEST_WAIT)
     return Shards(state) if distribution == "fsdp" else Replicas(state)
 
@@ -181,8 +191,10 @@ def laid_out_like(tensor: Tensor, other: Tensor) -> Tensor:
 def first_to_end() -> bool:
     """Whether no other process has ended in an error before: the first alone tells the user.
 
-    The processes of one torchrun share its store, which outlives them.
+    The processes of one torchrun share its store, which outlives them; without a store each tells.
     """
+    if not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return True
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
         seconds = timedelta(seconds=10)

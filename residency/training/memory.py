@@ -8,9 +8,15 @@ from contextlib import contextmanager
 import torch
 
 from residency.chat import Rendered
+from residency.core.errors import ResidencyError
 
-_WORDS = ("not enough memory", "DefaultCPUAllocator")
-"""On a CPU torch raises a plain RuntimeError, known by its text alone."""
+_WORDS = (
+    "not enough memory",
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)
+"""A CPU's allocator and some of CUDA's calls raise a plain RuntimeError, known by its text alone."""
 
 
 class DoesNotFitError(Exception):
@@ -19,6 +25,14 @@ class DoesNotFitError(Exception):
     def __init__(self, rows: Sequence[Rendered]) -> None:
         super().__init__(f"{len(rows)} rows")
         self.rows = rows
+
+
+class TooLarge(ResidencyError):
+    """Training holds more than there is memory, even a row at a time; it took `step` steps."""
+
+    def __init__(self, what: str, where: str, fix: str, step: int) -> None:
+        super().__init__(what, where, fix)
+        self.step = step
 
 
 @contextmanager

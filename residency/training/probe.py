@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import optimizer_state, trainable_state, write_checkpoint
 from residency.training.engine import compute, supervised_count
 from residency.training.loop import Trainer
+from residency.training.memory import DoesNotFitError, within_memory
 from residency.training.packing import micro_batches, packed_length
 from residency.training.schedule import rows_of_step
 
@@ -56,37 +58,71 @@ class Held(NamedTuple):
 
 
 def warm_up(trainer: Trainer) -> None:
-    """Compute the shortest row: weights that were mapped from a file are in memory from then on."""
+    """Compute the shortest row: weights that were mapped from a file are in memory from then on.
+
+    Raises:
+        DoesNotFitError: memory ran out.
+    """
     use_packed_attention(trainer.model)
-    with torch.no_grad():
-        compute(trainer.model, [min(trainer.train, key=lambda row: len(row.ids))], 1)
+    shortest = [min(trainer.train, key=lambda row: len(row.ids))]
+    with torch.no_grad(), within_memory(shortest):
+        compute(trainer.model, shortest, 1)
 
 
 def measure_activations(trainer: Trainer, largest: Sequence[Rendered], free: int) -> tuple[Held, Held]:
     """What two micro-batches hold: a part of the largest, and the largest itself.
 
-    Where the largest might not fit into `free` bytes, the second is twice the first. The model must
-    be warmed up.
+    Where the largest might not fit into `free` bytes, the second is twice the first; each is halved
+    until it fits, so that both may be the same. The model must be warmed up.
+
+    Raises:
+        DoesNotFitError: not even the smallest part fits.
     """
-    parameters = [p for p in trainer.model.parameters() if p.requires_grad]
-    for parameter in parameters:  # there already when a later micro-batch is computed
-        parameter.grad = torch.zeros_like(parameter)
-    small = _hold(trainer, _part(largest, 0.25))
+    small = _hold_most(trainer, largest, 0.25)
     foreseen = small.bytes * packed_length(largest) / small.tokens
-    large = _hold(trainer, _part(largest, 1.0 if 2 * foreseen <= free else 0.5))
-    trainer.optimizer.zero_grad()
-    return small, large
+    return small, _hold_most(trainer, largest, 1.0 if 2 * foreseen <= free else 0.5)
+
+
+def _hold_most(trainer: Trainer, largest: Sequence[Rendered], share: float) -> Held:
+    """What a share of the rows holds, or the largest half of a half of it that fits."""
+    rows = _part(largest, share)
+    while (held := _hold(trainer, rows)) is None:
+        share /= 2
+        fewer = _part(largest, share)
+        if _tokens(fewer) == _tokens(rows):
+            raise DoesNotFitError(rows)
+        rows = fewer
+    return held
+
+
+def _tokens(rows: Sequence[Rendered]) -> int:
+    return sum(len(row.ids) for row in rows)
 
 
 def _part(rows: Sequence[Rendered], share: float) -> list[Rendered]:
     """A share of the rows; of a few rows, a share of each one's tokens, the answer's included."""
     if len(rows) >= 4:
-        return list(rows[: round(len(rows) * share)])
+        return list(rows[: max(1, round(len(rows) * share))])
     lengths = [max(2, round(len(row.ids) * share)) for row in rows]
     return [Rendered(r.ids[-n:], r.supervised[-n:]) for r, n in zip(rows, lengths, strict=True)]
 
 
-def _hold(trainer: Trainer, rows: list[Rendered]) -> Held:
+def _hold(trainer: Trainer, rows: list[Rendered]) -> Held | None:
+    """What these rows hold beside the gradients; None where memory runs out."""
+    held = None
+    with suppress(DoesNotFitError), within_memory(rows):
+        held = _hold_beside_gradients(trainer, rows)
+    # Here, since nothing holds the tensors of a failed computation any more.
+    trainer.optimizer.zero_grad()
+    if held is None and trainer.model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return held
+
+
+def _hold_beside_gradients(trainer: Trainer, rows: list[Rendered]) -> Held:
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:  # there already when a later micro-batch is computed
+            parameter.grad = torch.zeros_like(parameter)
     supervised = supervised_count(rows)
 
     def work() -> None:
@@ -132,8 +168,7 @@ def measure_pace(trainer: Trainer, folder: Path, seconds: float) -> Pace:
 def _validation_pace(trainer: Trainer) -> float:
     part = max(micro_batches(trainer.validation, trainer.progress.micro_tokens), key=packed_length)
     begun = time.perf_counter()
-    with torch.no_grad():
-        trainer.objective(compute(trainer.model, part, supervised_count(part))).loss.item()
+    trainer.accumulate(part, learn=False)
     return (time.perf_counter() - begun) / packed_length(part)
 
 

@@ -1,8 +1,10 @@
+import importlib.util
 import sys
 
 import pytest
 import torch
 
+from residency.models import memory
 from residency.models.memory import PeakMemory, free_memory, most_held_by, used_memory, within_limit
 
 CPU = torch.device("cpu")
@@ -49,6 +51,13 @@ def test_the_peak_is_told_after_it_is_past_and_can_be_set_back():
     del held
     assert 250 * MIB < peak.read() - before < 300 * MIB
     assert PeakMemory(CPU).read() < before + 100 * MIB
+
+
+def test_a_system_without_resource_can_import_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    spec = importlib.util.spec_from_file_location("memory_elsewhere", memory.__file__)
+    assert spec and spec.loader
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 def test_a_containers_limit_bounds_what_is_free(tmp_path):

@@ -36,6 +36,13 @@ def test_a_line_through_one_measurement_goes_through_the_origin():
     assert Line.through((10, 100), (10, 100)) == Line(0, 10)
 
 
+@pytest.mark.parametrize("most", [900, 1000])
+def test_a_line_that_does_not_rise_goes_through_the_origin_and_the_larger(most):
+    line = Line.through((100, 1000), (300, most))
+    assert line == Line(0, most / 300)
+    assert line.tokens_in(most) == 300
+
+
 def test_memory_is_the_sum_of_its_parts():
     # activations: 500 + 5 x 300 = 2000
     assert MEMORY.to_take == 40 + 80 + 2000 + 30

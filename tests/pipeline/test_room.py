@@ -9,11 +9,12 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.models.memory import used_memory
-from residency.pipeline import room
-from residency.pipeline.room import advise_on, foresee_memory
+from residency.pipeline import forecast, room
+from residency.pipeline.room import advise_on, decide_checkpointing, foresee_memory
 from residency.training.loop import Trainer
 from residency.training.probe import sample_load
 from tests.training.conftest import draw_sequences, tiny_llama
+from tests.training.test_memory import Said, room_for
 
 # A LoRA matrix pair holds rank x (inputs + outputs) numbers: q, o 32 + 32; k, v 32 + 16; three of 32 + 48.
 LORA = 4 * 2 * 3 * (2 * 64 + 2 * 48 + 3 * 80)
@@ -68,3 +69,19 @@ def test_a_base_that_cannot_is_left_alone_by_auto_and_refused_by_on(tmp_path, mo
     assert not foresee(trainer(tmp_path, model)).gradient_checkpointing
     with pytest.raises(ResidencyError, match="not to be had"):
         foresee(trainer(tmp_path, model, gradient_checkpointing="on"))
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("auto", True), ("off", False), ("on", True)])
+def test_where_nothing_fits_the_forecast_is_left_out(tmp_path, choice, expected):
+    made, said = trainer(tmp_path, gradient_checkpointing=choice), Said()
+    room_for(made, 0, MemoryError())
+    assert decide_checkpointing(made, said) is expected
+    (line,) = said.lines
+    assert "no forecast" in line
+
+
+def test_a_plan_where_nothing_fits_is_a_mistake(tmp_path):
+    made = trainer(tmp_path)
+    room_for(made, 0, MemoryError())
+    with pytest.raises(ResidencyError, match="Not even a part of one row"):
+        forecast._probe(made, Said())

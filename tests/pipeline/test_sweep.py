@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from residency.core.workspace import read_json
 from residency.training.loop import Trainer
+from residency.training.memory import TooLarge
 from tests.pipeline.projects import Called, Line, answers, write_rows
 from tests.pipeline.test_interrupted import adapter_of, stage_of
 
@@ -177,6 +178,25 @@ def test_a_configuration_that_fails_is_a_row_with_its_reason(line, recipe):
     assert rows[1]["reason"] == "The validation loss is not finite after step 1."
     assert not rows[1]["chosen"]
     assert "failed: The validation loss" in " ".join(called.out.split())
+
+
+def test_a_configuration_that_does_not_fit_is_a_row_with_its_reason(line, recipe):
+    def patch(change: pytest.MonkeyPatch) -> None:
+        whole = Trainer.step
+
+        def step(self: Trainer, number: int) -> float:
+            if self.config.rank == 3 and number == 2:
+                raise TooLarge("A row of 9 tokens does not fit.", "rows.jsonl:1", "Lower it.", number)
+            return whole(self, number)
+
+        change.setattr(Trainer, "step", step)
+
+    called: Called = line("train", recipe, *options(rank=[2, 3]), patch=patch)
+    assert called.code == 0, called.err
+    kept, failed = table(line)
+    assert (kept["status"], kept["chosen"]) == ("finished", True)
+    assert (failed["status"], failed["reason"]) == ("failed", "A row of 9 tokens does not fit.")
+    assert failed["steps"] == 2
 
 
 def test_if_the_last_ones_fail_the_best_of_those_stopped_is_kept(line, recipe):

@@ -129,3 +129,12 @@ def test_sweeps_and_plans_are_those_of_one_process(tmp_path, alone, monkeypatch)
     with pytest.raises(ResidencyError, match="A plan is made by one process"):
         Workflow(load_recipe(recipe), workspace, Silent()).forecast()
     assert not list(tmp_path.glob("stages/*"))
+
+
+def test_sharded_models_cannot_be_watched(tmp_path, alone, monkeypatch):
+    recipe, _ = alone
+    watched = load_recipe(recipe, ["train.watch=score", "train.distribution=fsdp"])
+    Workflow(watched, Workspace(tmp_path), Silent())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ResidencyError, match="cannot answer rows"):
+        Workflow(watched, Workspace(tmp_path), Silent())

@@ -1,10 +1,12 @@
 """Rows are dealt to processes evenly, each to one; tests/pipeline/test_torchrun.py runs real processes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from residency.core.errors import ResidencyError
 from residency.training.attention import use_packed_attention
-from residency.training.distribution import Alone, deal
+from residency.training.distribution import Alone, connect, deal, first_to_end
 
 from .conftest import draw_sequences
 from .test_loop import TRAIN, trainer
@@ -37,3 +39,13 @@ def test_a_process_without_rows_of_a_step_adds_nothing(tmp_path):
     run.processes = Idle()
     assert run.accumulate(TRAIN, learn=True) == {"loss": 0.0}
     assert all(p.grad is None for p in run.model.parameters())
+
+
+def test_many_processes_that_torchrun_did_not_start_are_a_mistake(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    with pytest.raises(ResidencyError, match="4 processes, but RANK, LOCAL_RANK, MASTER_ADDR is not set"):
+        connect()
+    assert first_to_end()

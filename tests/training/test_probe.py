@@ -8,9 +8,11 @@ from residency.models.adapters import attach_lora
 from residency.training.checkpoint import checkpoints, trainable_state
 from residency.training.gradient_checkpointing import gradient_checkpointing
 from residency.training.loop import Trainer
+from residency.training.memory import DoesNotFitError
 from residency.training.probe import measure_activations, measure_pace, sample_load, warm_up
 
 from .conftest import draw_sequences, tiny_llama
+from .test_memory import ERRORS, room_for
 
 PLENTY = 2**40
 LENGTHS = [6, 9, 12, 7, 8, 5, 11, 10]
@@ -50,6 +52,35 @@ def test_few_rows_are_cut_to_parts_of_themselves(tmp_path):
     small, large = measure_activations(trainer(tmp_path), draw_sequences(3, 0, [40]), PLENTY)
     assert (small.tokens, large.tokens) == (10, 40)
     assert small.bytes < large.bytes
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_parts_that_do_not_fit_are_halved(tmp_path, error):
+    """16, then 8 of 64 rows of 12 tokens after 4 shared ones; the second measurement ends there too."""
+    made = trainer(tmp_path)
+    room_for(made, 4 + 12 * 10, error)
+    small, large = measure_activations(made, draw_sequences(2, 4, [12] * 64), PLENTY)
+    assert [small.tokens, large.tokens] == [4 + 12 * 8] * 2
+    assert small.bytes == large.bytes > 0
+    assert all(p.grad is None for p in made.model.parameters())
+
+
+def test_the_line_goes_through_what_fits(tmp_path):
+    made = trainer(tmp_path)
+    room_for(made, 4 + 12 * 40, MemoryError())
+    small, large = measure_activations(made, draw_sequences(2, 4, [12] * 64), PLENTY)
+    assert [small.tokens, large.tokens] == [4 + 12 * n for n in (16, 32)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9])
+def test_where_nothing_fits_nothing_is_measured(tmp_path, rows):
+    made = trainer(tmp_path)
+    room_for(made, 0, MemoryError())
+    with pytest.raises(DoesNotFitError):
+        measure_activations(made, draw_sequences(2, 4, [12] * rows), PLENTY)
+    with pytest.raises(DoesNotFitError):
+        warm_up(made)
+    assert all(p.grad is None for p in made.model.parameters())
 
 
 def test_measuring_activations_leaves_no_trace(tmp_path):
