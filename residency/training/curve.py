@@ -93,6 +93,11 @@ class Progress:
     seconds: float = 0.0
 
     @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return (self.curve[-1].step if self.curve else 0) + len(self.recent)
+
+    @property
     def best_step(self) -> int | None:
         """The step of the best measurement; none before the first."""
         return best_of(self.curve).step if self.curve else None

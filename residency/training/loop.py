@@ -33,7 +33,7 @@ from residency.training.curve import Point, Progress, lowest_loss, overfits_sinc
 from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
 from residency.training.gradient_checkpointing import without_checkpointing
-from residency.training.memory import DoesNotFitError, within_memory
+from residency.training.memory import DoesNotFitError, TooLarge, within_memory
 from residency.training.objectives import Objective, get_objective
 from residency.training.optimizer import make_optimizer, set_learning_rate
 from residency.training.packing import micro_batches, packed_length
@@ -152,7 +152,7 @@ class Trainer:
 
         Raises:
             Diverged: the loss is not finite; the weights are left as they were before the step.
-            ResidencyError: a row alone does not fit into memory; the weights are left likewise.
+            TooLarge: a row alone, or the optimiser's state, does not fit into memory; likewise.
         """
         rows = [
             self.train[i] for i in rows_of_step(self.plan, step, self.config.batch_size, self.config.seed)
@@ -170,7 +170,7 @@ class Trainer:
                 self.optimizer.step()
         except DoesNotFitError as error:
             what = "The optimiser's state does not fit into memory beside the model."
-            raise ResidencyError(what, "train.method, base.model", _SMALLER) from error
+            raise TooLarge(what, "train.method, base.model", _SMALLER, step) from error
         self.optimizer.zero_grad()
         return loss
 
@@ -219,12 +219,14 @@ class Trainer:
         """Halve what is computed at a time, since `part` did not fit.
 
         Raises:
-            ResidencyError: it is a single row.
+            TooLarge: it is a single row.
+            ResidencyError: the model is sharded.
         """
         tokens = packed_length(part)
         if len(part) == 1:
             what = f"A row of {tokens:,} tokens does not fit into memory on its own."
-            raise ResidencyError(what, self._name(part[0]), f"Lower data.max_tokens. {_SMALLER}")
+            fix = f"Lower data.max_tokens. {_SMALLER}"
+            raise TooLarge(what, self._name(part[0]), fix, self.progress.steps)
         fewer = min(self.progress.micro_tokens, tokens) // 2
         if self.processes.sharded:
             what = f"{tokens:,} tokens at a time do not fit into the memory of one of the processes."

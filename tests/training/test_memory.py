@@ -18,6 +18,8 @@ from residency.models.adapters import attach_lora
 from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import checkpoints, trainable_state
 from residency.training.loop import Trainer
+from residency.training.memory import TooLarge
+from residency.training.schedule import rows_of_step
 
 from .conftest import draw_sequences, tiny_llama
 
@@ -106,9 +108,10 @@ def test_validation_rows_that_do_not_fit_together(tmp_path):
 def test_a_row_that_does_not_fit_alone_is_named(tmp_path):
     run = trainer(tmp_path)
     room_for(run, 17, MemoryError())
-    with pytest.raises(ResidencyError, match="A row of 18 tokens does not fit into memory") as error:
+    with pytest.raises(TooLarge, match="A row of 18 tokens does not fit into memory") as error:
         run.run(Silent())
     assert error.value.where == "training.jsonl:10"
+    assert 9 in rows_of_step(run.plan, error.value.step, SETTINGS.batch_size, SETTINGS.seed)
     assert "data.max_tokens" in error.value.fix and "base.model" in error.value.fix
 
 
