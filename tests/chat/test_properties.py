@@ -11,7 +11,8 @@ from residency.core.records import Message
 SPACED = st.sampled_from(" \n\t\r.,'<|>_abAB1é中\u0301\u200d\U0001f600")
 # The packaged vocabulary has no token for some bytes: six control characters, and planes without characters.
 ANY = st.characters(exclude_categories=["Cs", "Cn"], exclude_characters="\x04\x06\x13\x14\x16\x1d")
-TEXTS = st.text(SPACED, max_size=12) | st.text(ANY, max_size=20)
+# Hypothesis draws constants of the code it runs too, and one of them is a special token, which is refused.
+TEXTS = (st.text(SPACED, max_size=12) | st.text(ANY, max_size=20)).filter(lambda text: "<|im_" not in text)
 LINE_END = 198
 
 
