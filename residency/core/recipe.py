@@ -112,6 +112,7 @@ class Candidates(Section):
 
 
 Method = Literal["lora", "full", "qlora"]
+Distribution = Literal["ddp", "fsdp"]
 _OF_ADAPTERS = ("rank", "alpha", "scaling", "dora", "targets", "lora_plus_ratio")
 """Keys of [train] that say nothing where no adapter is trained."""
 
@@ -169,7 +170,7 @@ class Train(Section):
     """Training stops after this many evaluations in a row without a better one."""
     checkpoint_minutes: float = Field(10, gt=0, le=1440)
     """A checkpoint is written this long after the last one where no evaluation comes before."""
-    distribution: Literal["ddp", "fsdp"] = "ddp"
+    distribution: Distribution = "ddp"
     """Under torchrun: every process holds the model (`ddp`), or a share of each layer (`fsdp`)."""
     seed: Seed = 0
     """Seed of the adapter's first values and of the data order."""

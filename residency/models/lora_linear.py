@@ -73,7 +73,7 @@ class LoraLinear(Linear):
         if name is None or args or kwargs:
             result: Tensor = super().forward(x, *args, **kwargs)
             return result
-        if torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled():  # not in training, where sharding changes weights unseen
             a, b = self._cast(name, x.dtype)
             answered: Tensor = self.get_base_layer()(x) + linear(linear(x, a), b)
             return answered

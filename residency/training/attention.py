@@ -63,12 +63,12 @@ def packed_attention(
         return out_THD[None], None
     parts = []
     for block in packed_layout.blocks:
-        q, k, v = _to_grid(q_THD, block), _with_ancestors(k_TKD, block), _with_ancestors(v_TKD, block)
+        q, k, v = block.grid(q_THD), _with_ancestors(k_TKD, block), _with_ancestors(v_TKD, block)
         mask = block.seen_SLA if window is None else _in_window(block, window)
         attended_SLHD = attend(q, k, v, scale=scale, mask=mask, trunk=None)
-        parts.append(attended_SLHD.flatten(0, 1).index_select(0, block.place_B))
+        parts.append(block.tokens(attended_SLHD))
     pads = query.shape[2] - packed_layout.tokens
-    parts.append(query.new_zeros(pads, *parts[0].shape[1:]))
+    parts.append(q_THD.new_zeros(pads, *parts[0].shape[1:]))
     return torch.cat(parts)[None], None
 
 
@@ -81,36 +81,27 @@ def _in_window(block: Block, window: int) -> Tensor:
     return block.seen_SLA & (key_SA[:, None] > position_SL[..., None] - window)
 
 
-def _to_grid(packed_TKD: Tensor, block: Block) -> Tensor:
-    """The block's tokens as [S, L, K, D], padded with zeros on the right."""
-    own = packed_TKD[block.start : block.stop]
-    grid = own.new_zeros(block.rows * block.longest, *own.shape[1:])
-    return grid.index_copy(0, block.place_B, own).unflatten(0, (block.rows, block.longest))
-
-
 def _with_ancestors(packed_TKD: Tensor, block: Block) -> Tensor:
     """The block's tokens as [S, A, K, D], each row's own behind those of its ancestors."""
-    own = _to_grid(packed_TKD, block)
+    own = block.grid(packed_TKD)
     if block.ancestors is None:
         return own
     above: Tensor = _Copies.apply(packed_TKD, block.ancestors)  # type: ignore[no-untyped-call]
-    return torch.cat((above.unflatten(0, (block.rows, -1)), own), dim=1)
+    return torch.cat((above, own), dim=1)
 
 
 class _Copies(torch.autograd.Function):
-    """Rows' ancestors [S x E, K, D]; backward adds run by run, where torch would add token by token."""
+    """`Ancestors.copies`, with `Ancestors.add_copies` for its gradient."""
 
     @staticmethod
     def forward(ctx: Any, packed_TKD: Tensor, ancestors: Ancestors) -> Tensor:
         ctx.shape, ctx.ancestors = packed_TKD.shape, ancestors
-        return packed_TKD.index_select(0, ancestors.index_X)
+        return ancestors.copies(packed_TKD)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         grad_TKD = grads[0].new_zeros(ctx.shape)
-        grad_SEKD = grads[0].unflatten(0, (-1, ctx.ancestors.longest))
-        for rows, place, (start, stop) in ctx.ancestors.runs:
-            grad_TKD[start:stop] += grad_SEKD[list(rows), place : place + stop - start].sum(0)
+        ctx.ancestors.add_copies(grad_TKD, grads[0])
         return grad_TKD, None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -24,8 +24,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from residency.chat import Rendered
 from residency.core.errors import ResidencyError
 from residency.core.processes import process_count
+from residency.core.recipe import Distribution
 
-Distribution = Literal["ddp", "fsdp"]
 Part = tuple[list[Rendered], bool]
 """Rows computed at a time, and whether they count: those that do not keep the processes in step."""
 

@@ -39,6 +39,17 @@ class Ancestors:
     longest: int
     fewest: int
 
+    def copies(self, packed_TKD: Tensor) -> Tensor:
+        """What each row sees, [S, E, K, D]."""
+        return packed_TKD.index_select(0, self.index_X).unflatten(0, (-1, self.longest))
+
+    def add_copies(self, sums_TKD: Tensor, copies_SEKD: Tensor) -> None:
+        """Add what is copied back to where it stands, node by node: torch would add token by token."""
+        for rows, place, (start, stop) in self.runs:
+            of_node = copies_SEKD[:, place : place + stop - start]
+            of_rows = of_node if len(rows) == len(of_node) else of_node[list(rows)]
+            sums_TKD[start:stop] += of_rows.sum(0, dtype=sums_TKD.dtype)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -62,6 +73,23 @@ class Block:
     ancestors: Ancestors | None
     seen_SLA: Tensor
     depth_S: Tensor
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the grid has no pads."""
+        return self.stop - self.start == self.rows * self.longest
+
+    def grid(self, packed_THD: Tensor) -> Tensor:
+        """These nodes' tokens as [S, L, H, D], padded with zeros on the right."""
+        own = packed_THD[self.start : self.stop]
+        if not self.is_full:
+            own = own.new_zeros(self.rows * self.longest, *own.shape[1:]).index_copy(0, self.place_B, own)
+        return own.unflatten(0, (self.rows, self.longest))
+
+    def tokens(self, x_SLHD: Tensor) -> Tensor:
+        """The way back from a grid: these nodes' tokens, without the pads."""
+        flat = x_SLHD.flatten(0, 1)
+        return flat if self.is_full else flat.index_select(0, self.place_B)
 
 
 @dataclass(frozen=True)

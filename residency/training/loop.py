@@ -202,10 +202,8 @@ class Trainer:
         sums: dict[str, float] = {"loss": 0.0}
         share = self.processes.share(rows)
         own = micro_batches(share, self.progress.micro_tokens) if share else ()
-        # Without gradients LoRA layers keep casts of their weights, which sharded weights change unseen.
-        graph = learn or self.processes.sharded
         for part, counts in self.processes.in_step(own, rows):
-            with within_memory(part), torch.set_grad_enabled(graph):
+            with within_memory(part), torch.set_grad_enabled(learn):
                 loss, metrics = self.objective(compute(self.model, part, supervised))
                 if not counts:
                     loss, metrics = loss * 0.0, {}
@@ -239,7 +237,7 @@ class Trainer:
 
     def _diverged(self, what: str, rows: Sequence[Rendered], step: int) -> Diverged:
         """The error that names those of `rows` whose own loss is not finite, or all if none is."""
-        with torch.set_grad_enabled(self.processes.sharded):
+        with torch.no_grad():
             guilty = [
                 row
                 for row in rows

@@ -62,7 +62,7 @@ class PlainProducts(torch.autograd.Function):
         weights = iter(kept)
         for block in ctx.layout.blocks:
             grid = _gather(q_THD, k_TKD, v_TKD, block, ctx.scale)
-            dout_SKGLD = _to_heads(_grid(grads[0], block), grid.groups)
+            dout_SKGLD = _to_heads(block.grid(grads[0]), grid.groups)
             dq_SKGLD = torch.empty_like(grid.q_SKGLD)
             dk_SKAD, dv_SKAD = (torch.zeros_like(x, dtype=torch.float32) for x in (grid.k_SKAD, grid.v_SKAD))
             for chunk in _chunks(block):
@@ -113,7 +113,7 @@ def _weights(grid: _Grid, block: Block, chunk: slice) -> Tensor:
 
 
 def _gather(q_THD: Tensor, k_TKD: Tensor, v_TKD: Tensor, block: Block, scale: float) -> _Grid:
-    q_SKGLD = _to_heads(_grid(q_THD, block), q_THD.shape[1] // k_TKD.shape[1]) * scale
+    q_SKGLD = _to_heads(block.grid(q_THD), q_THD.shape[1] // k_TKD.shape[1]) * scale
     return _Grid(q_SKGLD, _keys(k_TKD, block), _keys(v_TKD, block))
 
 
@@ -124,44 +124,21 @@ def _to_heads(x_SLHD: Tensor, groups: int) -> Tensor:
 
 def _keys(packed_TKD: Tensor, block: Block) -> Tensor:
     """[S, K, A, D]: each row's own tokens behind those of its ancestors."""
-    own = _grid(packed_TKD, block).transpose(1, 2)
+    own = block.grid(packed_TKD).transpose(1, 2)
     if block.ancestors is None:
         return own.contiguous()
-    above = packed_TKD.index_select(0, block.ancestors.index_X).unflatten(0, (block.rows, -1))
-    return torch.cat((above.transpose(1, 2), own), dim=2)
-
-
-def _is_full(block: Block) -> bool:
-    """Whether the grid has no pads."""
-    return block.stop - block.start == block.rows * block.longest
-
-
-def _grid(packed_THD: Tensor, block: Block) -> Tensor:
-    """The block's tokens as [S, L, H, D], padded with zeros on the right."""
-    own = packed_THD[block.start : block.stop]
-    if not _is_full(block):
-        padded = own.new_zeros(block.rows * block.longest, *own.shape[1:])
-        own = padded.index_copy_(0, block.place_B, own)
-    return own.unflatten(0, (block.rows, block.longest))
-
-
-def _tokens(x_SLHD: Tensor, block: Block) -> Tensor:
-    """[S, L, H, D] -> the block's tokens, without the pads."""
-    flat = x_SLHD.flatten(0, 1)
-    return flat if _is_full(block) else flat.index_select(0, block.place_B)
+    return torch.cat((block.ancestors.copies(packed_TKD).transpose(1, 2), own), dim=2)
 
 
 def _scatter(packed_THD: Tensor, x_SKGLD: Tensor, block: Block) -> None:
     """Write a grid back to the block's packed tokens."""
     x_SLHD = x_SKGLD.permute(0, 3, 1, 2, 4).flatten(2, 3)
-    packed_THD[block.start : block.stop] = _tokens(x_SLHD, block)
+    packed_THD[block.start : block.stop] = block.tokens(x_SLHD)
 
 
 def _add_to_keys(sums_TKD: Tensor, own_SKAD: Tensor, block: Block) -> None:
     """Add the gradients of a block's keys where they stand in the packed row."""
-    above = own_SKAD.shape[2] - block.longest
-    sums_TKD[block.start : block.stop] += _tokens(own_SKAD[:, :, above:].transpose(1, 2), block)
-    for rows, place, (start, stop) in block.ancestors.runs if block.ancestors else ():
-        of_node = own_SKAD[:, :, place : place + stop - start]
-        of_rows = of_node if len(rows) == block.rows else of_node[list(rows)]
-        sums_TKD[start:stop] += of_rows.sum(0, dtype=torch.float32).transpose(0, 1)
+    above_SEKD, own_SLKD = own_SKAD.transpose(1, 2).tensor_split([own_SKAD.shape[2] - block.longest], dim=1)
+    sums_TKD[block.start : block.stop] += block.tokens(own_SLKD)
+    if block.ancestors:
+        block.ancestors.add_copies(sums_TKD, above_SEKD)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -7,6 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from residency.chat import Rendered
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
+from residency.training.loop import Trainer
 
 SIZE = {
     "vocab_size": 50,
@@ -77,3 +81,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[None]:
+    """Ctrl-C before step `number`, counted from 0, wherever a trainer runs."""
+    step = Trainer.step
+
+    def killed(self: Trainer, now: int) -> float:
+        if now == number:
+            raise KeyboardInterrupt
+        return step(self, now)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "step", killed)
+        yield

@@ -20,7 +20,7 @@ from residency.training.loop import Trainer
 from residency.training.objectives import Batch, Loss, objective
 from residency.training.schedule import learning_rate, make_plan, rows_of_step
 
-from .conftest import draw_sequences, tiny_llama
+from .conftest import draw_sequences, killed_at, tiny_llama
 
 SETTINGS = Train(
     rank=3, alpha=6, epochs=3, batch_size=4, learning_rate=0.01, micro_tokens=40, evaluations_per_epoch=2
@@ -44,26 +44,17 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("killed_at", "minutes", "kept"),
+    ("number", "minutes", "kept"),
     [(1, 10, 0), (2, 10, 2), (5, 10, 4), (8, 10, 8), (1, 1e-9, 1), (5, 1e-9, 5)],
 )
-def test_killed_and_resumed_equals_unbroken(tmp_path, monkeypatch, killed_at, minutes, kept):
+def test_killed_and_resumed_equals_unbroken(tmp_path, number, minutes, kept):
     """A checkpoint is written at each second step, or after each where they are due by time."""
     whole = trainer(tmp_path / "whole")
     expected = whole.run(Silent())
     settings = SETTINGS.model_copy(update={"checkpoint_minutes": minutes})
     broken = trainer(tmp_path / "broken", settings)
-    step = Trainer.step
-
-    def killed(self, number):
-        if number == killed_at:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(Trainer, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(number):
         broken.run(Silent())
-    monkeypatch.setattr(Trainer, "step", step)
     torch.manual_seed(99)  # a new process has another random state
     assert [c.name for c in checkpoints(tmp_path / "broken")][-1:] == [f"step-{kept:08d}"] * (kept > 0)
     resumed = trainer(tmp_path / "broken", settings)

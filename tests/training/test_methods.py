@@ -22,7 +22,7 @@ from residency.training.loop import Trainer
 from residency.training.objectives import get_objective
 from tests.opened import open_for_training
 
-from .conftest import draw_sequences
+from .conftest import draw_sequences, killed_at
 
 ROWS = draw_sequences(3, 11, [3, 9, 17, 5, 30, 4], multi_turn=True)
 FOUR_BITS = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
@@ -172,24 +172,15 @@ def trainer(base: Path, checkpoints: Path, name: str, dtype: torch.dtype) -> Tra
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_killed_and_resumed_equals_unbroken(folder, tmp_path, monkeypatch, name, dtype):
+def test_killed_and_resumed_equals_unbroken(folder, tmp_path, name, dtype):
     whole = trainer(folder, tmp_path / "whole", name, dtype)
     before = {n: p.clone() for n, p in trainable_state(whole.model).items()}
     expected = whole.run(Silent())
     assert all(p.dtype == torch.float32 for p in trainable_state(whole.model).values())
     assert any(not torch.equal(p, before[n]) for n, p in trainable_state(whole.model).items())
     broken = trainer(folder, tmp_path / "broken", name, dtype)
-    step = Trainer.step
-
-    def killed(self, number):
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(Trainer, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(5):
         broken.run(Silent())
-    monkeypatch.setattr(Trainer, "step", step)
     resumed = trainer(folder, tmp_path / "broken", name, dtype)
     result = resumed.run(Silent())
     wanted = trainable_state(whole.model)

@@ -35,6 +35,7 @@ from residency.chat import Rendered
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
+from residency.models.lora_linear import LoraLinear
 from residency.training.attention import use_packed_attention
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective
@@ -255,3 +256,23 @@ def test_attention_weights_computed_a_second_time_change_nothing(lora_model, mon
         packed_loss(lora_model, rows, 10_000).backward()
         gradient.append({name: g.clone() for name, g in gradients(lora_model).items()})
     assert all(torch.equal(gradient[0][name], gradient[1][name]) for name in gradient[0])
+
+
+def test_a_pass_that_fails_half_way_holds_on_to_nothing(lora_model):
+    """Between gate and up, whose outputs are computed together: up's would keep the graph of all layers."""
+    use_packed_attention(lora_model)
+    rows = draw_sequences(9, 4, [6, 8])
+    compute(lora_model, rows, 1)
+    siblings = {m.siblings for m in lora_model.modules() if isinstance(m, LoraLinear) and m.siblings}
+    assert {len(s.layers) for s in siblings} == {2, 3}
+
+    def out_of_memory(*_):
+        assert any(s._waiting for s in siblings)
+        raise MemoryError
+
+    for module in lora_model.modules():
+        if type(module).__name__ == "LlamaMLP":
+            module.act_fn.register_forward_pre_hook(out_of_memory)
+    with pytest.raises(MemoryError):
+        compute(lora_model, rows, 1)
+    assert not any(s._waiting or s._input is not None for s in siblings)
