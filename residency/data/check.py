@@ -9,12 +9,14 @@ from pathlib import Path
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
+from residency.data.checks import find_all
 from residency.data.duplicates import conflicts, near_repeats, repeats
-from residency.data.findings import Finding, plural
+from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.usable import Measure, Reading, Refusal, Renderer, check_system
 
 FILES = ("train", "validation", "test")
+_TOLD = {"duplicate": "duplicate of", "conflict": "conflict with"}
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ def examine(data: Data, system: str, renderer: Renderer) -> Examination:
     readings = {name: measure.read(file) for name, file in files.items() if file is not None}
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
     refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
+    kept = {name: compared[name].kept if name in compared else () for name in FILES}
     return Examination(
-        {name: compared[name].kept if name in compared else () for name in FILES},
+        kept,
         (*(r.fate for r in refusals), *(fate for rows in compared.values() for fate in rows.fates)),
         (
             *refused_rows(refusals),
             *repeated_rows(list(compared.values()), data),
+            *find_all(kept.values(), data),
             *unused_columns(list(readings.values())),
         ),
         {name: reading.rows for name, reading in readings.items()},
@@ -80,26 +84,29 @@ class Comparison:
 
     kept: tuple[Checked, ...]
     fates: tuple[Fate, ...]
-    duplicates: tuple[Source, ...]
-    conflicts: tuple[Source, ...]
-    near_duplicates: tuple[Source, ...]
+    duplicates: tuple[Flag, ...]
+    conflicts: tuple[Flag, ...]
+    near_duplicates: tuple[Flag, ...]
 
 
 def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
     """Find rows that repeat or contradict each other, and leave out those the recipe says to drop."""
-    repeated = {row.source: f"duplicate of {first.source}" for row, first in repeats(_examples(rows))}
+    repeated = {row.source: first.source for row, first in repeats(_examples(rows))}
     dropped: list[Fate] = []
     if data.duplicates == "drop":
         rows = _leave_out(rows, "duplicate", repeated, dropped)
     contradicted = {
-        row.source: f"conflict with {next(other.source for other in group if other.answer != row.answer)}"
+        row.source: next(other.source for other in group if other.answer != row.answer)
         for group in conflicts(_examples(rows))
         for row in group
     }
     if data.conflicts == "drop":
         rows = _leave_out(rows, "conflict", contradicted, dropped)
-    near = tuple(row.source for row, _ in near_repeats(_examples(rows)))
-    return Comparison(tuple(rows), tuple(dropped), tuple(repeated), tuple(contradicted), near)
+    near = {row.source: first.source for row, first in near_repeats(_examples(rows))}
+    flags = (
+        _flags(pairs, suspicion) for pairs, suspicion in ((repeated, 0.9), (contradicted, 0.9), (near, 0.2))
+    )
+    return Comparison(tuple(rows), tuple(dropped), *flags)
 
 
 def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
@@ -153,20 +160,30 @@ def _refused_by(check: str, refusals: Sequence[Refusal]) -> Finding:
     reasons = list(dict.fromkeys(refusal.fate.detail for refusal in refusals))
     shown = "; ".join(reasons[:3]) + ("; and others" if len(reasons) > 3 else "")
     what = f"{plural(len(refusals), 'row')} left out: {shown}."
-    return Finding(check, "error", what, tuple(r.fate.source for r in refusals), refusals[0].fix)
+    return Finding(
+        check,
+        "error",
+        what,
+        tuple(Flag(r.fate.source, r.fate.detail, suspicion=1) for r in refusals),
+        refusals[0].fix,
+    )
 
 
 def _leave_out(
-    rows: Sequence[Checked], fate: str, details: Mapping[Source, str], dropped: list[Fate]
+    rows: Sequence[Checked], fate: str, others: Mapping[Source, Source], dropped: list[Fate]
 ) -> list[Checked]:
-    """The rows without those in `details`, whose fates are added to `dropped`."""
+    """The rows without those in `others`, whose fates are added to `dropped`."""
     kept = []
     for row in rows:
-        if detail := details.get(row.example.source):
-            dropped.append(Fate.of(row, fate, detail))
+        if other := others.get(row.example.source):
+            dropped.append(Fate.of(row, fate, f"{_TOLD[fate]} {other}"))
         else:
             kept.append(row)
     return kept
+
+
+def _flags(pairs: Mapping[Source, Source], suspicion: float) -> tuple[Flag, ...]:
+    return tuple(Flag(row, other=other, suspicion=suspicion) for row, other in pairs.items())
 
 
 def _examples(rows: Sequence[Checked]) -> list[Example]:

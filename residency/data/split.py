@@ -12,7 +12,7 @@ from residency.core.records import Example, fingerprint
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
 from residency.data.check import Examination
 from residency.data.duplicates import wording
-from residency.data.findings import Finding, plural
+from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 
 SIDES = ("train", "validation", "test")
@@ -158,7 +158,13 @@ def _find_overlap(sides: Mapping[str, Sequence[Checked]], split: Split) -> list[
 
 def _overlap_finding(check: str, what: str, pairs: Sequence[tuple[Example, Example]]) -> Finding:
     fix = "Remove these rows from one of the files; scores on them say nothing of new inputs."
-    return Finding(check, "warning", what, tuple(held_out.source for _, held_out in pairs), fix)
+    return Finding(
+        check,
+        "warning",
+        what,
+        tuple(Flag(held_out.source, other=known.source, suspicion=1) for known, held_out in pairs),
+        fix,
+    )
 
 
 def _overlap_error(what: str, pairs: Sequence[tuple[Example, Example]]) -> ResidencyError:

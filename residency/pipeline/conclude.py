@@ -59,7 +59,7 @@ def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataP
             id=finding.id,
             severity=finding.severity,
             explanation=finding.explanation,
-            rows=[str(source) for source in finding.rows],
+            rows=[str(flag) for flag in finding.rows],
             fix=finding.fix,
         )
         for finding in frozen.findings

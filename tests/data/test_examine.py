@@ -26,7 +26,7 @@ def check(folder: Path, rows: list[Any], renderer: Any, system: str = "", **data
 
 
 def found(examination: Examination) -> dict[str, list[int]]:
-    return {finding.id: [row.row for row in finding.rows] for finding in examination.findings}
+    return {finding.id: [flag.source.row for flag in finding.rows] for finding in examination.findings}
 
 
 def test_clean_rows_are_kept_with_their_tokens(tmp_path: Path, renderer: Any) -> None:
