@@ -112,9 +112,10 @@ def main() -> None:
 
     results = []
     for workload in workloads:
-        rows = rows_for(workload, rows_needed(options.steps or 5, options.rows))
+        steps = options.steps or 5
+        rows = rows_for(workload, rows_needed(steps, options.rows))
         say(f"{workload}: {describe(rows)}")
-        figures = compare(rows, options.rows, dtype, say)
+        figures = compare(rows, steps, options.rows, dtype, say)
         results.append({"workload": workload, "lengths": describe(rows), **figures})
         if not options.json:
             print_table(results[-1])

@@ -56,14 +56,16 @@ def parity(rows: list[Row], best: Setting) -> dict[str, Any]:
     return answer
 
 
-def compare(rows: list[Row], rows_a_step: int | None, dtype: torch.dtype, say: Say) -> dict[str, Any]:
+def compare(
+    rows: list[Row], steps: int, rows_a_step: int | None, dtype: torch.dtype, say: Say
+) -> dict[str, Any]:
     """Search, check and time: what TRL is timed on are the first BLOCK rows of each of our rounds."""
     ours = rows_a_step or find_rows_a_step(rows, dtype, say)
     best = find_best(rows, str(dtype).removeprefix("torch."), say)
     errors = parity(rows, best)
     say(f"parity: {errors}")
     size = max(BLOCK, ours)
-    rounds = [rows[begin : begin + size] for begin in range(0, len(rows) - size + 1, size)]
+    rounds = [rows[number * size : (number + 1) * size] for number in range(steps + 1)]
     same = [chosen[:BLOCK] for chosen in rounds]
     rendered = [[row.rendered for row in chosen] for chosen in rounds]
     accumulated = {"gradient_accumulation_steps": max(1, BLOCK // best["per_device_train_batch_size"])}
