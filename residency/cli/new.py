@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 @click.command("new")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--from", "source", required=True, type=click.Path(path_type=Path), help="The file of examples."
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The examples: a file, a folder, or hf:owner/name.",
 )
 @click.option(
     "--kind",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,7 +22,21 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from residency.core.hub_name import HubName, on_hub
+
+
+def _well_named(path: Path) -> Path:
+    if on_hub(path):
+        try:
+            HubName.parse(path)
+        except ValueError:
+            fix = {"fix": "Write hf:owner/name, or hf:owner/name:train for one split."}
+            raise PydanticCustomError("hub_name", "this is no name of a dataset on the hub", fix) from None
+    return path
+
+
 PathField = Annotated[Path, Field(json_schema_extra={"format": "path"})]
+DataField = Annotated[PathField, AfterValidator(_well_named)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Rank = Annotated[int, Field(ge=1, le=512)]
 Alpha = Annotated[int, Field(ge=1, le=4096)]
@@ -50,12 +65,12 @@ class Base(Section):
 class Data(Section):
     """The examples and how to read them."""
 
-    train: PathField
-    """File with the examples: .jsonl, .json, .csv or .parquet."""
-    test: PathField | None = None
-    """A test file of your own; without it the test rows are drawn from `train`."""
-    validation: PathField | None = None
-    """A validation file of your own; without it the validation rows are drawn from `train`."""
+    train: DataField
+    """The examples: a file, a folder of files, or a dataset on the hub as `hf:owner/name:split`."""
+    test: DataField | None = None
+    """Test rows of your own, given likewise; without them they are drawn from `train`."""
+    validation: DataField | None = None
+    """Validation rows of your own, given likewise; without them they are drawn from `train`."""
     input: str | None = None
     """The column that holds the input, where it has a name of its own."""
     output: str | None = None

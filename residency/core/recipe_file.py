@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from residency.core.errors import ResidencyError, SeveralErrors
-from residency.core.recipe import PathField, Recipe, Section
+from residency.core.hub_name import HUB
+from residency.core.recipe import Recipe, Section
 
 _FOLLOWS = "default_factory_not_called"
 """What pydantic adds where a default depends on a key that is mistaken itself."""
@@ -70,23 +71,31 @@ def path_keys(model: type[BaseModel] = Recipe, prefix: tuple[str, ...] = ()) -> 
         key = (*prefix, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from path_keys(field.annotation, key)
-        elif Path in (field.annotation, *get_args(field.annotation)) or PathField in get_args(
-            field.annotation
-        ):
+        elif Path in _types(field.annotation):
             yield key
 
 
+def _types(annotation: Any) -> Iterator[Any]:
+    """The plain types that an annotation is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
+
 def _missing_files(places: _Places, tables: Mapping[str, Any]) -> list[ResidencyError]:
-    """A mistake for each path that leads to no file; read from the tables, which may be invalid."""
+    """A mistake for each path that leads to nothing; read from the tables, which may be invalid."""
     mistakes = []
     for section, key in path_keys():
         table = tables.get(section)
         path = table.get(key) if isinstance(table, dict) else None
-        if isinstance(path, str) and not Path(path).is_file():
-            folder = Path(path).is_dir()
-            what = f"{path} is a folder, not a file." if folder else f"There is no file {path}."
-            fix = "Name the file in it." if folder else "Correct the path, or put the file there."
-            mistakes.append(ResidencyError(what, places.of(f"{section}.{key}"), fix))
+        if not isinstance(path, str) or Path(path).is_file():
+            continue
+        folder = Path(path).is_dir()
+        if section == "data" and (folder or path.startswith(HUB)):
+            continue
+        what = f"{path} is a folder, not a file." if folder else f"There is no file {path}."
+        fix = "Name the file in it." if folder else "Correct the path, or put the file there."
+        mistakes.append(ResidencyError(what, places.of(f"{section}.{key}"), fix))
     return mistakes
 
 
@@ -111,7 +120,7 @@ def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
     for section, key in path_keys():
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / os.path.expanduser(table[key]))
+            table[key] = _absolute(table[key], folder)
     base = tables.get("base")
     if isinstance(base, dict):
         _find_base(base, folder)
@@ -128,7 +137,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     if not isinstance(value, str) and _takes_text(names):
         value = text
     if names in set(path_keys()):
-        value = str(Path(os.path.expanduser(value)).absolute())
+        value = _absolute(value, Path.cwd())
     table = tables.setdefault(names[0], {})
     if not isinstance(table, dict):
         raise ResidencyError(
@@ -137,6 +146,11 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     table[names[1]] = value
     if names == ("base", "model"):
         _find_base(table, Path.cwd())
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A path as seen from `folder`; a dataset on the hub has no place."""
+    return path if path.startswith(HUB) else str(folder / os.path.expanduser(path))
 
 
 def _find_base(table: dict[str, Any], folder: Path) -> None:

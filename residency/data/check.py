@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from residency.data.checks import find_all
 from residency.data.duplicates import conflicts, near_repeats, repeats
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
-from residency.data.usable import Measure, Reading, Refusal, Renderer, check_system
+from residency.data.read import list_files, shown_name
+from residency.data.sources import naming_roots
+from residency.data.usable import Measure, Refusal, Renderer, check_system
 
 FILES = ("train", "validation", "test")
 _TOLD = {"duplicate": "duplicate of", "conflict": "conflict with"}
@@ -61,7 +63,9 @@ def examine(data: Data, system: str, renderer: Renderer) -> Examination:
     check_system(system, renderer)
     measure = Measure(data, system, renderer)
     files = {"train": data.train, "validation": data.validation, "test": data.test}
-    readings = {name: measure.read(file) for name, file in files.items() if file is not None}
+    sources = {name: file for name, file in files.items() if file is not None}
+    roots = naming_roots(sources)
+    readings = {name: measure.read(source, roots[name]) for name, source in sources.items()}
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
     refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
     kept = {name: compared[name].kept if name in compared else () for name in FILES}
@@ -72,7 +76,8 @@ def examine(data: Data, system: str, renderer: Renderer) -> Examination:
             *refused_rows(refusals),
             *repeated_rows(list(compared.values()), data),
             *find_all(kept.values(), data),
-            *unused_columns(list(readings.values())),
+            *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
+            *passed_over(sources.values()),
         ),
         {name: reading.rows for name, reading in readings.items()},
     )
@@ -146,14 +151,24 @@ def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
     return findings
 
 
-def unused_columns(readings: Sequence[Reading]) -> list[Finding]:
-    """One note on the columns that nothing was taken from."""
-    told = [f"{reading.file.name}: {', '.join(reading.unused)}" for reading in readings if reading.unused]
+def unused_columns(columns: Mapping[str, Iterable[str]]) -> list[Finding]:
+    """One note on the columns that nothing was taken from, by the name of what they stand in."""
+    told = [f"{name}: {', '.join(unused)}" for name, unused in columns.items() if unused]
     if not told:
         return []
     what = f"Columns that were not used: {'; '.join(told)}."
     fix = "If one of them holds the input or the answer: --set data.input=... --set data.output=..."
     return [Finding("unused-columns", "note", what, (), fix)]
+
+
+def passed_over(sources: Iterable[Path]) -> list[Finding]:
+    """One note on what folders hold beside files with rows."""
+    told = [entry for source in sources for entry in list_files(source).passed_over]
+    if not told:
+        return []
+    shown = ", ".join(told[:8]) + (f" and {len(told) - 8:,} more" if len(told) > 8 else "")
+    fix = "If there are examples among them, give them the ending of their format."
+    return [Finding("unread-files", "note", f"Not read: {shown}.", (), fix)]
 
 
 def _refused_by(check: str, refusals: Sequence[Refusal]) -> Finding:

@@ -1,4 +1,4 @@
-"""CSV by the standard library's parser in strict mode, with care for broken quotes.
+"""CSV, and TSV as spreadsheets write it, by the standard library's strict parser, with care for quotes.
 
 A quote that is never closed makes the parser swallow the rows after it. So when a record breaks,
 each of its lines becomes a row with a problem, and parsing starts afresh after them: nothing of
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
-from residency.data.rows import MAX_ROW, Line, Row, no_rows, open_text, read_lines
+from residency.data.rows import MAX_ROW, TOO_LONG, Line, Row, no_rows, open_text, read_lines
+
+_SEPARATORS = {",": "commas", "\t": "tabs"}
 
 
 class _Feed:
@@ -25,7 +27,7 @@ class _Feed:
 
     def begin(self) -> None:
         """Forget the record before."""
-        self.numbers: list[int] = []
+        self.first = self.last = 0
         self.problem: str | None = None
         self.characters = 0
         self.quotes = 0
@@ -35,16 +37,16 @@ class _Feed:
 
     def __next__(self) -> str:
         line = next(self._lines)
-        self.numbers.append(line.number)
+        self.first, self.last = self.first or line.number, line.number
         self.problem = self.problem or line.problem
         self.quotes += line.text.count('"')
         self.characters += len(line.text)
         if self.characters > MAX_ROW:
-            raise csv.Error(f"longer than {MAX_ROW:,} characters")
+            raise csv.Error(TOO_LONG.format(MAX_ROW))
         return line.text
 
 
-def read_csv(file: Path) -> Iterator[Row]:
+def read_csv(file: Path, name: str, separator: str = ",") -> Iterator[Row]:
     """The records under the header, each numbered by the line on which it begins; blank lines are none.
 
     Raises:
@@ -53,8 +55,8 @@ def read_csv(file: Path) -> Iterator[Row]:
     csv.field_size_limit(MAX_ROW)  # the module's own limit of 131,072 characters is not ours
     with open_text(file) as stream:
         feed = _Feed(read_lines(stream))
-        records = csv.reader(feed, strict=True)
-        header = _read_header(file, feed, records)
+        records = csv.reader(feed, delimiter=separator, strict=True)
+        header = _read_header(file, feed, records, separator)
         torn: int | None = None
         while True:
             feed.begin()
@@ -63,8 +65,8 @@ def read_csv(file: Path) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
-                torn = feed.numbers[0]
-                yield from _broken_record(file.name, feed.numbers, str(error))
+                torn = feed.first
+                yield from _broken_record(name, feed.first, feed.last, str(error))
                 continue
             problem = feed.problem
             if feed.quotes and torn is not None:
@@ -77,16 +79,16 @@ def read_csv(file: Path) -> Iterator[Row]:
             if not problem and len(fields) != len(header):
                 problem = f"{len(fields)} fields where the header has {len(header)}"
             content = None if problem else dict(zip(header, fields, strict=True))
-            yield Row(Source(file.name, feed.numbers[0]), content, problem)
+            yield Row(Source(name, feed.first), content, problem)
 
 
-def _broken_record(name: str, numbers: list[int], error: str) -> Iterator[Row]:
-    yield Row(Source(name, numbers[0]), None, f"broken quotes: {error}")
-    for number in numbers[1:]:
-        yield Row(Source(name, number), None, f"swallowed by the broken quotes on line {numbers[0]}")
+def _broken_record(name: str, first: int, last: int, error: str) -> Iterator[Row]:
+    yield Row(Source(name, first), None, f"broken quotes: {error}")
+    for number in range(first + 1, last + 1):
+        yield Row(Source(name, number), None, f"swallowed by the broken quotes on line {first}")
 
 
-def _read_header(file: Path, feed: _Feed, records: Iterator[list[str]]) -> list[str]:
+def _read_header(file: Path, feed: _Feed, records: Iterator[list[str]], separator: str) -> list[str]:
     try:
         header = next((fields for fields in records if fields), [])
     except csv.Error as error:
@@ -98,9 +100,9 @@ def _read_header(file: Path, feed: _Feed, records: Iterator[list[str]]) -> list[
     names = [name.strip() for name in header]
     if twice := {name for name in names if name and names.count(name) > 1}:
         raise _bad_header(file, f"two columns are called '{min(twice)}'", "Rename one of them.")
-    for mark in (";", "\t"):
+    for mark in (";", "\t", ","):
         if len(names) == 1 and mark in names[0]:
-            fix = "Save the file with commas between the columns."
+            fix = f"Save the file with {_SEPARATORS[separator]} between the columns."
             raise _bad_header(file, f"columns are separated by {mark!r}", fix)
     return names
 

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
+from residency.data.packed import open_bytes
 
 MAX_ROW = 16 * 1024 * 1024
 """Longest row in characters; a longer one is passed over piece by piece and told as a problem."""
+TOO_LONG = "longer than {:,} characters"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a file: its columns, or the problem that kept them from being read."""
 
     source: Source
     content: Mapping[str, Any] | None
-    problem: str | None
+    problem: str | None = None
+    check: str = "malformed"
+    """The id under which rows with such a problem are told together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line, counted from 1, and what is wrong with its characters."""
 
     number: int
@@ -35,19 +38,21 @@ class Line:
 
 @contextmanager
 def open_text(file: Path) -> Iterator[TextIO]:
-    """`file` as UTF-8 with or without a BOM; bytes that are not UTF-8 become lone surrogates.
+    """`file`, unpacked, as UTF-8 with or without a BOM; bytes that are not UTF-8 become lone surrogates.
 
     Raises:
-        ResidencyError: the file cannot be opened, or is UTF-16.
+        ResidencyError: the file cannot be opened or unpacked, or is UTF-16.
     """
     try:
-        with file.open("rb") as raw:
-            start = raw.read(2)
-        if start in (b"\xff\xfe", b"\xfe\xff"):
-            fix = "Save it as UTF-8, e.g. iconv -f UTF-16 -t UTF-8 OLD > NEW"
-            raise ResidencyError("The file is UTF-16, not UTF-8.", str(file), fix)
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
-            yield stream
+        with open_bytes(file) as raw:
+            start = raw.peek(3)[:3]
+            if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                fix = "Save it as UTF-8, e.g. iconv -f UTF-16 -t UTF-8 OLD > NEW"
+                raise ResidencyError("The file is UTF-16, not UTF-8.", str(file), fix)
+            if start == codecs.BOM_UTF8:
+                raw.read(3)
+            with TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
+                yield stream
     except OSError as error:
         raise unreadable(file, error.strerror or str(error)) from error
 
@@ -71,9 +76,14 @@ def read_lines(stream: TextIO) -> Iterator[Line]:
         if len(text) <= MAX_ROW or text.endswith("\n"):
             yield Line(number, text, damage(text))
             continue
-        while (rest := stream.readline(MAX_ROW)) and not rest.endswith("\n"):
+        del text
+        while (rest := stream.readline(_PIECE)) and not rest.endswith("\n"):
             pass
-        yield Line(number, "", f"longer than {MAX_ROW:,} characters")
+        yield Line(number, "", TOO_LONG.format(MAX_ROW))
+
+
+_PIECE = 1 << 20
+"""Characters of a line too long that are passed over at a time."""
 
 
 def damage(text: str) -> str | None:

@@ -43,7 +43,7 @@ def to_example(row: Row, input: str | None, output: str | None) -> Example:
         RowError: the row cannot be used, with the reason and what to do about it.
     """
     if row.content is None:
-        raise RowError(row.problem or "unreadable", _MEND)
+        raise RowError(row.problem or "unreadable", _MEND, row.check)
     shape = shape_of(row.content, input, output)
     if shape is MESSAGES:
         messages = _from_messages(row.content)

@@ -50,9 +50,9 @@ class Refusal:
 
 @dataclass
 class Reading:
-    """One file, read and measured."""
+    """One of the recipe's sources of rows, read and measured."""
 
-    file: Path
+    source: Path
     rows: int = 0
     usable: list[Checked] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -68,14 +68,14 @@ class Measure:
     system: str
     renderer: Renderer
 
-    def read(self, file: Path) -> Reading:
-        """Every row of `file`, either usable or refused.
+    def read(self, source: Path, root: Path) -> Reading:
+        """Every row of `source`, either usable or refused; its files are named from `root`.
 
         Raises:
-            ResidencyError: the file cannot be read, or more of it is refused than `data.max_refused` allows.
+            ResidencyError: it cannot be read, or more of it is refused than `data.max_refused` allows.
         """
-        reading, batch = Reading(file), list[Example]()
-        for row in read_rows(file):
+        reading, batch = Reading(source), list[Example]()
+        for row in read_rows(source, root):
             reading.rows += 1
             try:
                 batch.append(self._example(row, reading))
@@ -85,7 +85,7 @@ class Measure:
                 self._count_tokens(batch, reading)
                 batch = []
         self._count_tokens(batch, reading)
-        reading.refusals.sort(key=lambda refusal: refusal.fate.source.row)
+        reading.refusals.sort(key=lambda refusal: (refusal.fate.source.file, refusal.fate.source.row))
         self._require_usable(reading)
         return reading
 
@@ -136,14 +136,14 @@ class Measure:
         fix = reading.refusals[0].fix
         if not reading.usable:
             what = f"None of {plural(reading.rows, 'row')} can be used: {rows}."
-            raise ResidencyError(what, str(reading.file), fix)
+            raise ResidencyError(what, str(reading.source), fix)
         allowed = math.ceil(100 * refused / reading.rows) / 100
         what = (
             f"{refused:,} of {reading.rows:,} rows cannot be used, more than "
             f"data.max_refused = {self.data.max_refused:g} allows: {rows}."
         )
         fix = f"{fix.rstrip('.')}. Or go on without these rows: --set data.max_refused={allowed:g}"
-        raise ResidencyError(what, str(reading.file), fix)
+        raise ResidencyError(what, str(reading.source), fix)
 
 
 def check_system(system: str, renderer: Renderer) -> None:

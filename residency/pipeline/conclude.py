@@ -67,8 +67,8 @@ def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataP
     overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
     return DataPart(
         files=[
-            FilePart(file=file.name, role=role, sha256=inputs.hashes[role], rows=rows_read[role])
-            for role, file in inputs.files.items()
+            FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=rows_read[role])
+            for role, name in inputs.names.items()
         ],
         rows=len(frozen.fates),
         fates=count_fates(frozen.fates),

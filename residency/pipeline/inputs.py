@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -13,16 +12,9 @@ from residency import __version__
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
 from residency.core.records import fingerprint
+from residency.data.read import shown_name
+from residency.data.sources import naming_roots, source_hash
 from residency.models.source import base_fingerprint, locate
-
-
-def file_hash(file: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(file, error) from None
 
 
 def _unreadable(file: Path, error: OSError) -> ResidencyError:
@@ -45,15 +37,21 @@ class Inputs:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The data files by role."""
+        """Where the rows come from, by role."""
         data = self.recipe.data
         roles = {"train": data.train, "validation": data.validation, "test": data.test}
         return {role: file for role, file in roles.items() if file is not None}
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each data file, by role."""
-        return {role: file_hash(file) for role, file in self.files.items()}
+        """SHA-256 of what the rows are read from, by role."""
+        return {role: source_hash(source) for role, source in self.files.items()}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What the ledger calls each file or folder, by role: no two alike."""
+        roots = naming_roots(self.files)
+        return {role: shown_name(source, roots[role]) for role, source in self.files.items()}
 
     @cached_property
     def instructions(self) -> str:
@@ -91,7 +89,7 @@ class Inputs:
         system = self.recipe.task.system
         return {
             "software": self.software,
-            "files": {role: [file.name, self.hashes[role]] for role, file in self.files.items()},
+            "files": {role: [self.names[role], self.hashes[role]] for role in self.files},
             "data": settings,
             "system": system,
             "base": self.base,

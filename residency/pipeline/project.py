@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from residency.core.errors import ResidencyError
+from residency.core.hub_name import on_hub
 from residency.core.recipe import Recipe, Section
 from residency.core.recipe_file import default_of
 from residency.core.records import Example, Source
 from residency.core.workspace import unwritable, write_text
 from residency.data.read import read_rows
 from residency.data.shapes import RowError, to_example
+from residency.data.sources import files_of
 
 Kind = Literal["extract", "classify", "write", "chat"]
 
@@ -43,6 +45,8 @@ def start_project(
 ) -> str:
     """Make `folder` from the examples in `source`; returns what was made, for the user.
 
+    Files are copied into it; a dataset on the hub stays where it is.
+
     Raises:
         ResidencyError: the folder is there already, or no row of the file can be used.
     """
@@ -51,8 +55,13 @@ def start_project(
     examples = _first_examples(source, columns)
     kind = kind or guess_kind(examples)
     scorer = choose_scorer(kind, examples)
+    train = str(source) if on_hub(source) else source.absolute().name
     chosen: dict[str, dict[str, Any]] = {
-        "data": {"train": source.name, "input": columns[0], "output": columns[1]},
+        "data": {
+            "train": train,
+            "input": columns[0],
+            "output": columns[1],
+        },
         "task": {
             "name": _task_name(folder),
             "kind": kind,
@@ -64,7 +73,10 @@ def start_project(
     }
     try:
         folder.mkdir(parents=True)
-        shutil.copyfile(source, folder / source.name)
+        for file in () if on_hub(source) else files_of(source):
+            copy = folder / file.relative_to(source.absolute().parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
         write_text(folder / "residency.toml", recipe_text(chosen))
         write_text(folder / "instructions.md", _INSTRUCTIONS.format(labels=_label_list(kind, examples)))
     except (OSError, ResidencyError) as error:

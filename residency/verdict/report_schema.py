@@ -39,14 +39,14 @@ class BasePart(Part):
 
 
 class FilePart(Part):
-    """A file of examples."""
+    """A file, a folder or a dataset of examples."""
 
     file: str
     """Its name."""
     role: str
     """What it was read for: train, validation or test."""
     sha256: str
-    """Hash of its bytes."""
+    """Hash of its bytes; of a folder or dataset, over its files' names and hashes."""
     rows: Count
     """Rows read from it."""
 

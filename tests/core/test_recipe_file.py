@@ -192,11 +192,26 @@ def test_files_that_are_no_recipe(write, tmp_path):
 
 
 def test_files_that_are_not_there(write, tmp_path):
-    recipe = '[data]\ntrain = "a\\u0000b"\nvalidation = "sub"\n[task]\ninstructions = "gone.md"\n'
+    recipe = '[data]\ntrain = "a\\u0000b"\nvalidation = "gone.csv"\n[task]\ninstructions = "sub"\n'
     (tmp_path / "sub").mkdir()
     told = {where: what for what, where, _ in mistakes(write(recipe))}
     assert set(told) == {"FILE: data.train", "FILE: data.validation", "FILE: task.instructions"}
-    assert told["FILE: data.validation"] == f"{tmp_path / 'sub'} is a folder, not a file."
+    assert told["FILE: task.instructions"] == f"{tmp_path / 'sub'} is a folder, not a file."
+
+
+def test_rows_may_be_a_folder_or_a_dataset_on_the_hub(write, tmp_path):
+    (tmp_path / "sub").mkdir()
+    recipe = load_recipe(write('[data]\ntrain = "hf:me/my.data"\ntest = "sub"\n'))
+    assert (str(recipe.data.train), recipe.data.test) == ("hf:me/my.data", tmp_path / "sub")
+    recipe = load_recipe(write(MINIMAL), ["data.train=hf:me/mine:train"])
+    assert str(recipe.data.train) == "hf:me/mine:train"
+    assert Recipe.model_validate(recipe.to_json()) == recipe
+    (malformed,) = mistakes(write(MINIMAL), "data.validation=hf:mine")
+    assert malformed == (
+        'data.validation = "hf:mine" is not allowed: this is no name of a dataset on the hub.',
+        "--set data.validation=hf:mine",
+        "Write hf:owner/name, or hf:owner/name:train for one split.",
+    )
 
 
 def test_the_keys_that_are_paths():

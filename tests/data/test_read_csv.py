@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from residency.core.errors import ResidencyError
 from residency.data import read_csv as module
 from residency.data.read_csv import read_csv
 
@@ -10,7 +11,23 @@ from residency.data.read_csv import read_csv
 def told(folder: Path, content: str | bytes) -> list[tuple[int, object]]:
     file = folder / "a.csv"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return [(row.source.row, row.problem or tuple((row.content or {}).values())) for row in read_csv(file)]
+    return [
+        (row.source.row, row.problem or tuple((row.content or {}).values()))
+        for row in read_csv(file, file.name)
+    ]
+
+
+def test_tabs_between_the_columns(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text('text\tlabel\n"two\nlines, one"\tx\nplain\ty\n')
+    rows = list(read_csv(file, "b", separator="\t"))
+    assert [(str(row.source), row.content) for row in rows] == [
+        ("b:2", {"text": "two\nlines, one", "label": "x"}),
+        ("b:4", {"text": "plain", "label": "y"}),
+    ]
+    file.write_text("text,label\na,b\n")
+    with pytest.raises(ResidencyError, match="columns are separated by ','.*\n.*\n.*tabs"):
+        list(read_csv(file, "b", separator="\t"))
 
 
 def test_a_record_is_numbered_by_its_first_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow
 import pytest
 
 from residency.core.errors import ResidencyError
@@ -149,6 +150,30 @@ def test_a_full_disk_leaves_no_folder(tmp_path, monkeypatch):
     with pytest.raises(ResidencyError, match="No space left"):
         start_project(tmp_path / "new", rows, None, (None, None))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_examples_is_copied_without_what_is_not_read(tmp_path):
+    (tmp_path / "all" / "deep").mkdir(parents=True)
+    for number, name in enumerate(("a.jsonl", "deep/b.jsonl")):
+        write_rows(tmp_path / "all" / name, map(answers, range(10 * number, 10 * number + 10)))
+    (tmp_path / "all" / "notes.md").write_text("no rows")
+    (tmp_path / "all" / "loop").symlink_to(tmp_path)
+    start_project(tmp_path / "new", tmp_path / "all", None, (None, None))
+    recipe = load_recipe(tmp_path / "new" / "residency.toml")
+    assert recipe.data.train == tmp_path / "new" / "all"
+    copied = {str(f.relative_to(recipe.data.train)) for f in recipe.data.train.rglob("*") if f.is_file()}
+    assert copied == {"a.jsonl", "deep/b.jsonl"}
+
+
+def test_a_dataset_on_the_hub_is_not_copied(tmp_path, monkeypatch):
+    rows = tmp_path / "cached.arrow"
+    table = pyarrow.Table.from_pylist([answers(i) for i in range(20)])
+    with pyarrow.ipc.new_stream(str(rows), table.schema) as stream:
+        stream.write_table(table)
+    monkeypatch.setattr("residency.data.read.hub_files", lambda name: (rows,))
+    start_project(tmp_path / "new", Path("hf:me/colours:train"), None, (None, None))
+    assert str(load_recipe(tmp_path / "new" / "residency.toml").data.train) == "hf:me/colours:train"
+    assert {f.name for f in (tmp_path / "new").iterdir()} == {"residency.toml", "instructions.md"}
 
 
 @pytest.mark.parametrize("name", ["Ünïcode", "...", "日本", "a b\tc", "x" * 200])
