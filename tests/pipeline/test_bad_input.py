@@ -73,6 +73,32 @@ def test_few_bad_rows_have_their_fates(check, line):
     assert {check["id"] for check in told["checks"]} >= {"over-long", "roles", "duplicate"}
 
 
+def test_a_folder_and_a_file_of_the_same_name(line, recipe):
+    """Rows from a folder, with test rows in a file that is called like one of the folder's."""
+    parts = recipe.parent / "parts"
+    parts.mkdir()
+    (parts / "rows.jsonl").write_bytes(b"\n".join(GOOD[:30]))
+    (parts / "more.json").write_bytes(b"[" + b",".join([*GOOD[30:], b'{"input": "a", "input": "b"}']) + b"]")
+    (parts / "notes.txt").write_text("how these rows came about")
+    own = [json.dumps(answers(number)).encode() for number in range(100, 104)]
+    (recipe.parent / "rows.jsonl").write_bytes(b"\n".join(own))
+    rows = {"data.train": parts, "data.test": recipe.parent / "rows.jsonl", "data.max_refused": 0.1}
+    options = [part for key, value in rows.items() for part in ("--set", f"{key}={value}")]
+    called = line("check", recipe, "--json", *options)
+    assert called.code == 0, called.err
+    told = json.loads(called.out)
+    assert told["rows"] == 41 == sum(told["fates"].values())
+    assert (told["fates"]["test"], told["fates"]["refused"]) == (4, 1)
+    findings = {check["id"]: check for check in told["checks"]}
+    assert "notes.txt (its ending is unknown)" in findings["unread-files"]["explanation"]
+    (twice,) = findings["duplicate-keys"]["rows"]
+    assert (twice["file"], twice["row"]) == ("parts/more.json", 7)
+    files = {row["source"]["file"] for row in read_jsonl(line.folder / told["ledger"])}
+    assert files == {"parts/rows.jsonl", "parts/more.json", f"{recipe.parent.name}/rows.jsonl"}
+    (parts / "rows.jsonl").write_bytes(b"\n".join(GOOD[:29]))
+    assert json.loads(line("check", recipe, "--json", *options).out)["rows"] == 40
+
+
 def test_check_tells_every_finding_in_words(check):
     called = check([*GOOD, GOOD[3]])
     assert called.code == 0
