@@ -26,6 +26,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
             {
                 "rows": len(frozen.fates),
                 "fates": fates,
+                "leaks": frozen.leaks,
                 "checks": checks,
                 "ledger": str(folder / "ledger.jsonl"),
             }

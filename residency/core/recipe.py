@@ -81,6 +81,8 @@ class Data(Section):
     """Rows that repeat an earlier one: `drop` keeps the first, `keep` trains on each."""
     conflicts: Literal["drop", "keep"] = "drop"
     """Rows with the same input and different answers: `drop` leaves all of them out."""
+    near: float = Field(0.8, ge=0.5, le=1)
+    """Inputs at least this similar are near duplicates; 1 looks for none but those in the same words."""
     max_refused: float = Field(0.05, ge=0, le=1)
     """The run stops if more than this share of the rows cannot be used."""
 
@@ -94,6 +96,10 @@ class Split(Section):
     """Validation rows: a share if below 1, else a number. Not used with a validation file."""
     seed: Seed = 0
     """Seed of the draw."""
+    group: str | None = None
+    """A column (`customer`): rows with the same value in it stay on one side of the split."""
+    drop_twins: bool = False
+    """Leave rows out of training that ask what a test row asks, or nearly so; the test stays whole."""
     allow_overlap: bool = False
     """Train although test inputs stand in the training rows too; the report then says so."""
 

@@ -62,6 +62,8 @@ class Example:
 
     messages: Conversation
     source: Source
+    group: str = ""
+    """Rows of one group (a customer) stay on one side of the split; no part of `id`."""
 
     @property
     def prompt(self) -> Conversation:
@@ -90,13 +92,14 @@ class Example:
             "file": self.source.file,
             "row": self.source.row,
             "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            **({"group": self.group} if self.group else {}),
         }
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Example:
         """The example that `to_json` wrote."""
         messages = tuple(Message(m["role"], m["content"]) for m in row["messages"])
-        return Example(messages, Source(row["file"], row["row"]))
+        return Example(messages, Source(row["file"], row["row"]), row.get("group", ""))
 
 
 @dataclass(frozen=True, slots=True)

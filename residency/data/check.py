@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
 from residency.data.checks import find_all
-from residency.data.duplicates import conflicts, near_repeats, repeats
+from residency.data.duplicates import conflicts, repeats, rephrased
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import list_files, shown_name
 from residency.data.sources import naming_roots
+from residency.data.twins import Twins, find_twins, near_findings
 from residency.data.usable import Measure, Refusal, Renderer, check_system
 
 FILES = ("train", "validation", "test")
@@ -30,12 +32,15 @@ class Examination:
     findings: tuple[Finding, ...]
     rows: Mapping[str, int]
     """Rows read: `train` and, where the recipe names them, `validation` and `test`."""
+    twins: tuple[Twins, ...] = ()
+    """Wordings of all files that are nearly the same."""
 
     def write(self, folder: Path) -> None:
-        """Write `examples.jsonl`, `fates.jsonl` and `examination.json`."""
+        """Write `examples.jsonl`, `fates.jsonl`, `twins.jsonl` and `examination.json`."""
         kept = ({"of": name, **row.to_json()} for name in FILES for row in self.examples[name])
         write_jsonl(folder / "examples.jsonl", kept)
         write_jsonl(folder / "fates.jsonl", (fate.to_json() for fate in self.fates))
+        write_jsonl(folder / "twins.jsonl", (twins._asdict() for twins in self.twins))
         findings = [finding.to_json() for finding in self.findings]
         write_json(folder / "examination.json", {"rows": dict(self.rows), "findings": findings})
 
@@ -51,17 +56,20 @@ class Examination:
             tuple(Fate.from_json(row) for row in read_jsonl(folder / "fates.jsonl")),
             tuple(Finding.from_json(finding) for finding in content["findings"]),
             content["rows"],
+            tuple(Twins(**twins) for twins in read_jsonl(folder / "twins.jsonl")),
         )
 
 
-def examine(data: Data, system: str, renderer: Renderer) -> Examination:
+def examine(data: Data, system: str, renderer: Renderer, group: str | None = None) -> Examination:
     """Read and check the recipe's files, each on its own: rows in two files are the split's business.
+
+    `group` is the column of `split.group`.
 
     Raises:
         ResidencyError: a file cannot be read, or too few of its rows can be used.
     """
     check_system(system, renderer)
-    measure = Measure(data, system, renderer)
+    measure = Measure(data, system, renderer, group)
     files = {"train": data.train, "validation": data.validation, "test": data.test}
     sources = {name: file for name, file in files.items() if file is not None}
     roots = naming_roots(sources)
@@ -69,17 +77,20 @@ def examine(data: Data, system: str, renderer: Renderer) -> Examination:
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
     refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
     kept = {name: compared[name].kept if name in compared else () for name in FILES}
+    twins = find_twins(chain.from_iterable(kept.values()), data.near)
     return Examination(
         kept,
         (*(r.fate for r in refusals), *(fate for rows in compared.values() for fate in rows.fates)),
         (
             *refused_rows(refusals),
             *repeated_rows(list(compared.values()), data),
+            *near_findings(list(kept.values()), twins),
             *find_all(kept.values(), data),
             *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
             *passed_over(sources.values()),
         ),
         {name: reading.rows for name, reading in readings.items()},
+        twins,
     )
 
 
@@ -91,7 +102,7 @@ class Comparison:
     fates: tuple[Fate, ...]
     duplicates: tuple[Flag, ...]
     conflicts: tuple[Flag, ...]
-    near_duplicates: tuple[Flag, ...]
+    rephrased: tuple[Flag, ...]
 
 
 def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
@@ -107,9 +118,9 @@ def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
     }
     if data.conflicts == "drop":
         rows = _leave_out(rows, "conflict", contradicted, dropped)
-    near = {row.source: first.source for row, first in near_repeats(_examples(rows))}
+    same = {row.source: first.source for row, first in rephrased(_examples(rows))}
     flags = (
-        _flags(pairs, suspicion) for pairs, suspicion in ((repeated, 0.9), (contradicted, 0.9), (near, 0.2))
+        _flags(pairs, suspicion) for pairs, suspicion in ((repeated, 0.9), (contradicted, 0.9), (same, 0.2))
     )
     return Comparison(tuple(rows), tuple(dropped), *flags)
 
@@ -123,10 +134,10 @@ def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
 
 
 def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
-    """Duplicates, conflicts and near duplicates."""
+    """Duplicates, conflicts, and rows in the same words."""
     duplicates = tuple(row for rows in compared for row in rows.duplicates)
     contradicted = tuple(row for rows in compared for row in rows.conflicts)
-    near = tuple(row for rows in compared for row in rows.near_duplicates)
+    same = tuple(row for rows in compared for row in rows.rephrased)
     findings = []
     if duplicates:
         done = "left out" if data.duplicates == "drop" else "kept, as data.duplicates = keep says"
@@ -141,13 +152,13 @@ def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
         )
         fix = "Decide which answer is right and remove the others."
         findings.append(Finding("conflict", "warning", what, contradicted, fix))
-    if near:
+    if same:
         what = (
-            f"{plural(len(near), 'row', 'repeats')} an earlier row's input but for case, spacing or "
+            f"{plural(len(same), 'row', 'repeats')} an earlier row's input but for case, spacing or "
             "punctuation: kept, and on the same side of the split."
         )
         fix = "Remove them, unless the differences matter."
-        findings.append(Finding("near-duplicate", "warning", what, near, fix))
+        findings.append(Finding("same-wording", "warning", what, same, fix))
     return findings
 
 

@@ -1,4 +1,4 @@
-"""Rows that say the same, ask the same, or ask nearly the same. All functions are pure."""
+"""Rows that say the same, or ask the same or in the same words. All functions are pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _MEANINGFUL = frozenset(".,:-\u2013%&#@*/\\")
 """Marks kept by `wording`: C# is not C, 3-2 not 32."""
 _LOOSE = re.compile(r"[.,:\-\u2013](?!\d)")
 """Of the marks kept, those that count only in front of a digit."""
+_NUMBER = re.compile(r"\S*\d\S*")
 
 
 class _Blanks(dict[int, int]):
@@ -32,7 +33,30 @@ def wording(example: Example) -> str:
 
     Rows with the same `input_id` share it too, so it is the group that a split keeps together.
     """
-    return fingerprint([[turn.role, _words(turn.content)] for turn in example.prompt])
+    return fingerprint(words(example))
+
+
+def words(example: Example) -> str:
+    """The prompt's words, a turn a line behind its role."""
+    return "\n".join(f"{turn.role} {_words(turn.content)}" for turn in example.prompt)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts differ in case, spacing or punctuation alone, if at all."""
+    return one == other or _words(one) == _words(other)
+
+
+def split_words(words: str) -> tuple[str, str]:
+    """What may differ a little between near duplicates, and what may not.
+
+    System prompts and numbers may not: the same question under other instructions, or on another
+    amount, has another answer.
+    """
+    turns = words.split("\n")
+    roles = [turn.partition(" ")[0] for turn in turns]
+    free = " ".join(turn.partition(" ")[2] for turn in turns if not turn.startswith("system "))
+    system = [turn for turn in turns if turn.startswith("system ")]
+    return free, " ".join([*system, *roles, *_NUMBER.findall(free)])
 
 
 def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
@@ -40,7 +64,7 @@ def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     return _later(examples, [example.id for example in examples])
 
 
-def near_repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+def rephrased(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     """Each row whose input differs from an earlier one's in case, spacing or punctuation alone.
 
     Rows with the very same input count once.
@@ -68,4 +92,4 @@ def _later(examples: Sequence[Example], keys: Sequence[str]) -> list[tuple[Examp
 def _words(text: str) -> str:
     folded = unicodedata.normalize("NFC", text).casefold()
     words = _LOOSE.sub(" ", folded).translate(_BLANKS).split()
-    return " ".join(words) or folded  # a text of marks alone is its own wording
+    return " ".join(words or folded.split())  # a text of marks alone is its own wording

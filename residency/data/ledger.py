@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from residency.core.records import Example, Source
+from residency.data.duplicates import wording
 
-FATES = ("train", "validation", "test", "duplicate", "conflict", "over-long", "refused")
+FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class Checked:
     example: Example
     tokens: int
     supervised_tokens: int
+
+    @cached_property
+    def wording(self) -> str:
+        """Hash of the prompt's words: what differs in case, spacing or punctuation alone shares it."""
+        return wording(self.example)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""

@@ -1,4 +1,4 @@
-"""Freezing the split: which rows are trained on and which are held out, drawn once and locked by hash."""
+"""Freezing the split: which rows are trained on and which are held out, drawn once and locked."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Split
-from residency.core.records import Example, fingerprint
+from residency.core.records import fingerprint
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
 from residency.data.check import Examination
-from residency.data.duplicates import wording
-from residency.data.findings import Finding, Flag, plural
+from residency.data.duplicates import words
+from residency.data.findings import Finding, plural
+from residency.data.leaks import find_leaks, leak_findings, leave_out_twins
 from residency.data.ledger import Checked, Fate
+from residency.data.lock import Locked
+from residency.data.sides import SIDES, Bonds, place
+from residency.data.twins import Twins, find_twin_words
 
-SIDES = ("train", "validation", "test")
 LEAST = {"train": 10, "validation": 2, "test": 2}
 """Fewer rows than these on a side are an error."""
 
@@ -29,8 +32,10 @@ class Frozen:
     test: tuple[Checked, ...]
     fates: tuple[Fate, ...]
     findings: tuple[Finding, ...]
-    """What the check found, and the overlap that `split.allow_overlap` let pass."""
+    """What the check found, and what the split leaks."""
     test_hash: str
+    leaks: int
+    """Test rows that ask what a training row asks, word for word or nearly so."""
 
     def write(self, folder: Path) -> None:
         """Write `train.jsonl`, `validation.jsonl`, `test.jsonl`, `ledger.jsonl` and `frozen.json`."""
@@ -38,7 +43,8 @@ class Frozen:
             write_jsonl(folder / f"{side}.jsonl", (row.to_json() for row in rows))
         write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in self.fates))
         findings = [finding.to_json() for finding in self.findings]
-        write_json(folder / "frozen.json", {"test_hash": self.test_hash, "findings": findings})
+        content = {"test_hash": self.test_hash, "leaks": self.leaks, "findings": findings}
+        write_json(folder / "frozen.json", content)
 
     @staticmethod
     def read(folder: Path) -> Frozen:
@@ -57,26 +63,33 @@ class Frozen:
             raise ResidencyError(what, str(folder / "test.jsonl"), fix)
         fates = tuple(Fate.from_json(row) for row in read_jsonl(folder / "ledger.jsonl"))
         findings = tuple(Finding.from_json(finding) for finding in content["findings"])
-        return Frozen(train, validation, test, fates, findings, content["test_hash"])
+        return Frozen(train, validation, test, fates, findings, content["test_hash"], content["leaks"])
 
 
-def freeze(examination: Examination, split: Split, has_test: bool, has_validation: bool) -> Frozen:
+def freeze(
+    examination: Examination, split: Split, near: float = 0.8, locked: Sequence[Locked] = ()
+) -> Frozen:
     """Take own test and validation files whole, and draw from the training file what is not there.
+
+    `locked` are the inputs drawn in earlier freezes: they stay on their sides, and new rows at least
+    `near` similar to one of them join it, also where that row itself is no longer in the file.
 
     Raises:
         ResidencyError: a side has too few rows, or the test overlaps with the others and may not.
     """
     drawn = examination.examples["train"]
-    wanted = {} if has_test else {"test": _count(split.test, len(drawn))}
-    if not has_validation:
-        wanted["validation"] = _count(split.validation, len(drawn))
-    sides = draw(drawn, wanted, split.seed)
-    for side, own_file in (("test", has_test), ("validation", has_validation)):
-        if own_file:
-            sides[side] = list(examination.examples[side])
+    shares = {"test": split.test, "validation": split.validation}
+    own = [side for side in shares if side in examination.rows]
+    wanted = {side: _count(share, len(drawn)) for side, share in shares.items() if side not in own}
+    removed = _twins_of_removed(drawn, near, locked)
+    sides, fates = place(drawn, wanted, split.seed, Bonds((*examination.twins, *removed), locked))
+    sides |= {side: list(examination.examples[side]) for side in own}
+    if split.drop_twins:
+        sides, left_out = leave_out_twins(sides, examination.twins)
+        fates += left_out
     _require_enough(sides, len(drawn))
-    findings = _find_overlap(sides, split)
-    fates = [Fate.of(row, side) for side in SIDES for row in sides[side]]
+    findings = leak_findings(sides, examination.twins, split)
+    fates += [Fate.of(row, side) for side in SIDES for row in sides[side]]
     return Frozen(
         tuple(sides["train"]),
         tuple(sides["validation"]),
@@ -84,45 +97,28 @@ def freeze(examination: Examination, split: Split, has_test: bool, has_validatio
         tuple(sorted((*examination.fates, *fates), key=lambda fate: (fate.source.file, fate.source.row))),
         (*examination.findings, *findings),
         hash_test(sides["test"]),
+        len(find_leaks(sides["train"], sides["test"], examination.twins)),
     )
-
-
-def draw(rows: Sequence[Checked], wanted: Mapping[str, int], seed: int) -> dict[str, list[Checked]]:
-    """Rows by side, in their order: as many on each side as `wanted`, or as close below as groups permit.
-
-    Rows with the same wording are one group and stay together. Groups are taken in the order of a
-    hash of seed and wording, so that rows added later move few of the others.
-    """
-    groups: dict[str, int] = {}
-    keys = [wording(row.example) for row in rows]
-    for key in keys:
-        groups[key] = groups.get(key, 0) + 1
-    room = dict(wanted)
-    side_of: dict[str, str] = {}
-    for key in sorted(groups, key=lambda key: fingerprint([seed, key], length=32)):
-        side_of[key] = next((side for side in room if groups[key] <= room[side]), "train")
-        if side_of[key] in room:
-            room[side_of[key]] -= groups[key]
-    sides: dict[str, list[Checked]] = {side: [] for side in SIDES}
-    for row, key in zip(rows, keys, strict=True):
-        sides[side_of[key]].append(row)
-    return sides
-
-
-def overlap(train: Sequence[Example], test: Sequence[Example]) -> list[tuple[Example, Example]]:
-    """Each test row whose input stands in `train` word for word, with the first row there that has it.
-
-    Case, spacing and punctuation do not count: a model that has learned the one knows the other.
-    """
-    known: dict[str, Example] = {}
-    for example in train:
-        known.setdefault(wording(example), example)
-    return [(known[key], example) for example in test if (key := wording(example)) in known]
 
 
 def hash_test(rows: Sequence[Checked]) -> str:
     """Hash over the sorted ids of the test rows."""
     return fingerprint(sorted(row.example.id for row in rows), length=64)
+
+
+def drawn_sides(examination: Examination, frozen: Frozen) -> dict[str, Sequence[Checked]]:
+    """The sides whose rows come from the training file."""
+    sides = {"train": frozen.train, "validation": frozen.validation, "test": frozen.test}
+    return {side: rows for side, rows in sides.items() if side == "train" or side not in examination.rows}
+
+
+def _twins_of_removed(rows: Sequence[Checked], near: float, locked: Sequence[Locked]) -> tuple[Twins, ...]:
+    """Twins of new rows among the locked inputs that are no longer in the file."""
+    present = {row.wording for row in rows}
+    before = {fingerprint(known.words): known.words for known in locked}
+    new = {row.wording: words(row.example) for row in rows if row.wording not in before}
+    removed = {wording: text for wording, text in before.items() if wording not in present}
+    return find_twin_words(new | removed, near) if new and removed else ()
 
 
 def _count(wanted: float, rows: int) -> int:
@@ -138,37 +134,3 @@ def _require_enough(sides: Mapping[str, Sequence[Checked]], drawn: int) -> None:
             )
             fix = "Add rows, or set [split] test and validation to numbers that leave enough for each side."
             raise ResidencyError(what, "split", fix)
-
-
-def _find_overlap(sides: Mapping[str, Sequence[Checked]], split: Split) -> list[Finding]:
-    train, validation, test = ([row.example for row in sides[side]] for side in SIDES)
-    findings = []
-    if pairs := overlap(train + validation, test):
-        what = f"{plural(len(pairs), 'test row', 'stands')} word for word in the training or validation rows."
-        if not split.allow_overlap:
-            raise _overlap_error(what, pairs)
-        findings.append(
-            _overlap_finding("test-overlap", f"{what} split.allow_overlap lets this pass.", pairs)
-        )
-    if pairs := overlap(train, validation):
-        what = f"{plural(len(pairs), 'validation row', 'stands')} word for word in the training rows."
-        findings.append(_overlap_finding("validation-overlap", what, pairs))
-    return findings
-
-
-def _overlap_finding(check: str, what: str, pairs: Sequence[tuple[Example, Example]]) -> Finding:
-    fix = "Remove these rows from one of the files; scores on them say nothing of new inputs."
-    return Finding(
-        check,
-        "warning",
-        what,
-        tuple(Flag(held_out.source, other=known.source, suspicion=1) for known, held_out in pairs),
-        fix,
-    )
-
-
-def _overlap_error(what: str, pairs: Sequence[tuple[Example, Example]]) -> ResidencyError:
-    shown = ", ".join(f"{held_out.source} = {known.source}" for known, held_out in pairs[:5])
-    more = f" and {len(pairs) - 5:,} more" if len(pairs) > 5 else ""
-    fix = "Remove them from one of the files; or go on, and have it reported: --set split.allow_overlap=true"
-    return ResidencyError(what, f"{shown}{more}", fix)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
@@ -67,6 +67,8 @@ class Measure:
     data: Data
     system: str
     renderer: Renderer
+    group: str | None = None
+    """The column that names a row's group."""
 
     def read(self, source: Path, root: Path) -> Reading:
         """Every row of `source`, either usable or refused; its files are named from `root`.
@@ -93,8 +95,9 @@ class Measure:
         example = to_example(row, self.data.input, self.data.output)
         if row.content is not None:
             shape = shape_of(row.content, self.data.input, self.data.output)
-            used = shape.needed + shape.optional
+            used = (*shape.needed, *shape.optional, self.group)
             reading.unused |= dict.fromkeys(name for name in row.content if name not in used)
+            example = replace(example, group=_group(row.content, self.group))
         if token := self.renderer.special_token_in(example.messages):
             reason = f"its text holds {token!r}, which the model reads as the structure of the chat"
             raise RowError(reason, "Take it out, or write it in another way.", "special-token")
@@ -151,6 +154,16 @@ def check_system(system: str, renderer: Renderer) -> None:
     if system and (token := renderer.special_token_in((Message("system", system),))):
         what = f"The system prompt holds {token!r}, which the model reads as the structure of the chat."
         raise ResidencyError(what, "task.system", "Take it out, or write it in another way.")
+
+
+def _group(content: Mapping[str, Any], column: str | None) -> str:
+    """The row's group; rows without a value are of none."""
+    if column is None:
+        return ""
+    if column not in content:
+        fix = "Name the right one, or take split.group out of the recipe."
+        raise RowError(f"no column {column!r}, which split.group names", fix, "columns")
+    return "" if content[column] is None else str(content[column])
 
 
 def _refusal(row: Row, error: RowError) -> Refusal:

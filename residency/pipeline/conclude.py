@@ -75,6 +75,7 @@ def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataP
         findings=findings,
         test_hash=frozen.test_hash,
         overlap=sum(len(finding.rows) for finding in overlapping),
+        leaks=frozen.leaks,
     )
 
 

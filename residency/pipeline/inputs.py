@@ -12,6 +12,8 @@ from residency import __version__
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
 from residency.core.records import fingerprint
+from residency.core.workspace import Workspace
+from residency.data.lock import Lock
 from residency.data.read import shown_name
 from residency.data.sources import naming_roots, source_hash
 from residency.models.source import base_fingerprint, locate
@@ -34,6 +36,7 @@ class Inputs:
     """The recipe with its files and base, hashed stage by stage; each stage's inputs hold the earlier's."""
 
     recipe: Recipe
+    workspace: Workspace
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -93,6 +96,7 @@ class Inputs:
             "data": settings,
             "system": system,
             "base": self.base,
+            "group": self.recipe.split.group,
         }
 
     def check(self) -> dict[str, Any]:
@@ -100,9 +104,18 @@ class Inputs:
         task = self.recipe.task
         return {**self.rows(), "scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
 
+    @cached_property
+    def lock(self) -> Lock:
+        """The lock of the split: one a task and the settings of the draw."""
+        split = self.recipe.split.model_dump(mode="json", exclude={"allow_overlap", "drop_twins"})
+        settings = fingerprint([split, sorted(self.files)], length=6)
+        folder = self.workspace.splits / f"{self.recipe.task.name}-{settings}"
+        return Lock(folder, fingerprint(self.rows()))
+
     def freeze(self) -> dict[str, Any]:
-        """The rows and the split; another scorer freezes, and trains on, the same rows."""
-        return {"rows": fingerprint(self.rows()), "split": self.recipe.split.model_dump(mode="json")}
+        """The rows, the split and its lock; another scorer freezes, and trains on, the same rows."""
+        split = self.recipe.split.model_dump(mode="json")
+        return {"rows": self.lock.rows, "split": split, "lock": self.lock.before}
 
     def asked(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and on what."""

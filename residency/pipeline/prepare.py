@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
+from residency.core.workspace import write_jsonl
 from residency.data.check import Examination, examine
-from residency.data.split import freeze
+from residency.data.lock import LOCKED, Lock
+from residency.data.sides import newly_locked
+from residency.data.split import drawn_sides, freeze
 from residency.evals.scored import require_form
 from residency.evals.scorers import get_scorer
 from residency.models.load import load_tokenizer
@@ -22,7 +26,7 @@ def check(recipe: Recipe, folder: Path) -> None:
         ResidencyError: an answer is not of the scorer's form, so that no model could be scored.
     """
     renderer = Renderer(load_tokenizer(locate(recipe.base)))
-    examination = examine(recipe.data, recipe.task.system, renderer)
+    examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group)
     scorer = get_scorer(recipe.task.scorer)
     for rows in examination.examples.values():
         for row in rows:
@@ -45,8 +49,10 @@ def _require_room(examination: Examination, recipe: Recipe) -> None:
         )
 
 
-def freeze_rows(recipe: Recipe, checked: Path, folder: Path) -> None:
-    """Draw the sides; writes the rows of each, the ledger and the test's hash."""
-    data = recipe.data
-    own_test, own_validation = data.test is not None, data.validation is not None
-    freeze(Examination.read(checked), recipe.split, own_test, own_validation).write(folder)
+def freeze_rows(recipe: Recipe, checked: Path, lock: Lock, folder: Path) -> None:
+    """Draw the sides; writes the rows of each, the ledger, the test's hash and what is newly locked."""
+    examination, locked = Examination.read(checked), lock.read()
+    frozen = freeze(examination, recipe.split, recipe.data.near, locked)
+    frozen.write(folder)
+    new = newly_locked(drawn_sides(examination, frozen).items(), locked)
+    write_jsonl(folder / LOCKED, map(asdict, new))

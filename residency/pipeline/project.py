@@ -15,6 +15,7 @@ from residency.core.recipe import Recipe, Section
 from residency.core.recipe_file import default_of
 from residency.core.records import Example, Source
 from residency.core.workspace import unwritable, write_text
+from residency.data.draw import are_labels
 from residency.data.read import read_rows
 from residency.data.shapes import RowError, to_example
 from residency.data.sources import files_of
@@ -97,7 +98,7 @@ def guess_kind(examples: Sequence[Example]) -> Kind:
         return "chat"
     if all(_is_json_object(a) or _has_fields(a) for a in answers):
         return "extract"
-    if len(set(answers)) <= max(2, len(answers) // 4) and all(len(a) < 80 for a in answers):
+    if are_labels(answers):
         return "classify"
     return "write"
 

@@ -39,7 +39,7 @@ class Workflow:
         """
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
-        self.inputs = Inputs(recipe)
+        self.inputs = Inputs(recipe, workspace)
 
     @cached_property
     def processes(self) -> Alone:
@@ -107,9 +107,17 @@ class Workflow:
         def build(folder: Path) -> None:
             from residency.pipeline.prepare import freeze_rows
 
-            freeze_rows(self.recipe, checked, folder)
+            if lock.replaces_another:
+                self.report.say("  the settings of the split changed: a new draw, with another test")
+            freeze_rows(self.recipe, checked, lock, folder)
 
-        return self._stage("freeze", self.inputs.freeze(), build)
+        lock = self.inputs.lock
+        if not is_main():
+            return self._stage("freeze", self.inputs.freeze(), build)
+        with lock.held():
+            folder = self._stage("freeze", self.inputs.freeze(), build)
+            lock.add(folder)
+        return folder
 
     @cached_property
     def answered(self) -> Path:

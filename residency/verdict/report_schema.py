@@ -81,6 +81,8 @@ class DataPart(Part):
     """Hash of the frozen test rows."""
     overlap: Count
     """Test rows whose input stands in the training or validation rows too."""
+    leaks: Count
+    """Test rows that ask what a training row asks, word for word or nearly so."""
 
 
 class CandidateSummary(Part):

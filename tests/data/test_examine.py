@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,19 @@ def test_duplicates_and_conflicts_are_dropped(tmp_path: Path, renderer: Any) -> 
         4: ("conflict", "conflict with train.jsonl:2"),
     }
     assert [row.example.source.row for row in examination.examples["train"]] == [1, 5, 6]
-    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "near-duplicate": [6]}
+    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "same-wording": [6]}
 
 
 def test_duplicates_and_conflicts_are_kept(tmp_path: Path, renderer: Any) -> None:
     examination = check(tmp_path, SAME, renderer, duplicates="keep", conflicts="keep")
     assert len(examination.examples["train"]) == 6
     assert examination.fates == ()
-    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "near-duplicate": [5, 6]}
+    assert found(examination) == {
+        "duplicate": [3],
+        "conflict": [2, 4],
+        "same-wording": [5, 6],
+        "near-conflict": [4, 5],
+    }
 
 
 def test_files_are_compared_each_within_itself(tmp_path: Path, renderer: Any) -> None:
@@ -105,6 +111,51 @@ def test_files_are_compared_each_within_itself(tmp_path: Path, renderer: Any) ->
     assert [str(fate.source) for fate in examination.fates] == ["test.jsonl:2"]
     assert len(examination.examples["test"]) == 2
     assert examination.rows == {"train": 20, "test": 3}
+
+
+NEAR = [
+    {"input": "I am still waiting for my new card", "output": "arrival"},
+    {"input": "I am still waiting for my new cards", "output": "delivery"},
+    {"input": "I am still waiting for my new card, today", "output": "arrival"},
+    {"input": "I am still waiting for my 2 new cards", "output": "arrival"},
+]
+
+
+def test_near_duplicates_name_the_most_similar_earlier_row(tmp_path: Path, renderer: Any) -> None:
+    """Rows 1 to 3 have 34, 35 and 40 shingles; 2 shares 33 with 1, and 3 all 34: 33/36 and 34/40."""
+    examination = check(tmp_path, [*NEAR, *GOOD], renderer)
+    near, conflict = examination.findings
+    assert (near.id, near.severity) == ("near-duplicate", "warning")
+    assert [(flag.source.row, flag.other and flag.other.row, flag.detail) for flag in near.rows] == [
+        (2, 1, "92 % similar"),
+        (3, 1, "85 % similar"),
+    ]
+    assert len(examination.examples["train"]) == 24
+    assert len(examination.twins) == len({twins[:2] for twins in examination.twins})
+
+
+def test_near_conflicts_are_suspected_by_their_similarity(tmp_path: Path, renderer: Any) -> None:
+    same = [{"input": "Where is it?", "output": "here"}, {"input": "where is it", "output": "There"}]
+    examination = check(tmp_path, [*NEAR, *same, *GOOD], renderer)
+    flags = next(finding.rows for finding in examination.findings if finding.id == "near-conflict")
+    assert [(flag.source.row, flag.other and flag.other.row) for flag in flags][:2] == [(1, 2), (2, 1)]
+    assert [(flag.source.row, flag.suspicion) for flag in flags][-2:] == [(5, 0.9), (6, 0.9)]
+    assert 0.7 < flags[0].suspicion < 0.9
+
+
+def test_no_near_duplicates_are_looked_for_at_a_threshold_of_one(tmp_path: Path, renderer: Any) -> None:
+    assert check(tmp_path, [*NEAR, *GOOD], renderer, near=1).findings == ()
+
+
+def test_a_row_has_the_group_that_its_column_says(tmp_path: Path, renderer: Any) -> None:
+    customers = [{**line, "customer": place // 2} for place, line in enumerate(GOOD)]
+    rows = [*customers[:18], {**GOOD[18], "customer": None}, GOOD[19]]
+    examination = examine(Data(train=write(tmp_path, rows)), "", renderer, "customer")
+    kept = [row.example for row in examination.examples["train"]]
+    assert [example.group for example in kept] == [str(i // 2) for i in range(18)] + [""]
+    assert found(examination) == {"columns": [20]}
+    assert kept[0].id == replace(kept[0], group="").id
+    assert type(kept[0]).from_json(kept[0].to_json()).group == "0"
 
 
 def test_unused_columns_are_noted(tmp_path: Path, renderer: Any) -> None:
@@ -174,11 +225,14 @@ def test_banking77(renderer: Any) -> None:
     data = Data(train=folder / "train.csv", test=folder / "test.csv", input="text", output="category")
     examination = examine(data, "", renderer)
     assert examination.rows == {"train": 10003, "test": 3080}
-    near = next(finding for finding in examination.findings if finding.id == "near-duplicate")
-    assert sum(row.file == "train.csv" for row in near.rows) == 31
+    same = next(finding for finding in examination.findings if finding.id == "same-wording")
+    assert sum(flag.source.file == "train.csv" for flag in same.rows) == 31
     with pytest.raises(ResidencyError, match="25 test rows"):
-        freeze(examination, Split(), has_test=True, has_validation=False)
-    frozen = freeze(examination, Split(allow_overlap=True), has_test=True, has_validation=False)
+        freeze(examination, Split())
+    frozen = freeze(examination, Split(allow_overlap=True))
     overlap = next(finding for finding in frozen.findings if finding.id == "test-overlap")
     assert len(overlap.rows) == 25
+    near = next(finding for finding in frozen.findings if finding.id == "test-near-train")
+    assert len(near.rows) >= 250
+    assert frozen.leaks == 25 + len(near.rows)
     assert sum(count_fates(frozen.fates).values()) == 13083

@@ -15,8 +15,11 @@ from residency.core.records import Example, Message, Source
 from residency.data.check import Examination, examine
 from residency.data.duplicates import wording
 from residency.data.findings import Finding
+from residency.data.leaks import find_leaks
 from residency.data.ledger import Checked, Fate, count_fates
-from residency.data.split import Frozen, draw, freeze, overlap
+from residency.data.sides import Bonds, place
+from residency.data.split import Frozen, freeze
+from residency.data.twins import find_twins
 
 
 def row(ask: str, number: int, tell: str = "yes", file: str = "train.jsonl") -> Checked:
@@ -33,6 +36,10 @@ def examined(train: list[Checked], **own: list[Checked]) -> Examination:
     return Examination(kept, (), (), {name: len(kept) for name, kept in files.items() if kept})
 
 
+def placed(rows: list[Checked], **wanted: int) -> dict[str, list[Checked]]:
+    return place(rows, wanted, 0, Bonds())[0]
+
+
 def sides(frozen: Frozen) -> tuple[int, int, int]:
     return len(frozen.train), len(frozen.validation), len(frozen.test)
 
@@ -43,27 +50,23 @@ def sides(frozen: Frozen) -> tuple[int, int, int]:
 )
 def test_as_many_rows_as_wanted(test: float, validation: float, expected: tuple[int, int, int]) -> None:
     split = Split(test=test, validation=validation)
-    assert sides(freeze(examined(rows(100)), split, False, False)) == expected
+    assert sides(freeze(examined(rows(100)), split)) == expected
 
 
 def test_the_draw_depends_on_the_seed_alone() -> None:
-    one, again, other = (
-        freeze(examined(rows(100)), Split(seed=seed), False, False).test_hash for seed in (0, 0, 1)
-    )
+    one, again, other = (freeze(examined(rows(100)), Split(seed=seed)).test_hash for seed in (0, 0, 1))
     assert one == again != other
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
-    forwards = freeze(examined(rows(100)), Split(), False, False)
-    backwards = freeze(examined(rows(100)[::-1]), Split(), False, False)
+    forwards = freeze(examined(rows(100)), Split())
+    backwards = freeze(examined(rows(100)[::-1]), Split())
     assert forwards.test_hash == backwards.test_hash
 
 
 def test_rows_added_move_few_of_the_others() -> None:
     """150 and 100 rows are held out of 1,000; 20 more rows move the two borders by a few places."""
-    before, after = (
-        draw(rows(n), {"test": round(0.15 * n), "validation": round(0.1 * n)}, 0) for n in (1000, 1020)
-    )
+    before, after = (placed(rows(n), test=round(0.15 * n), validation=round(0.1 * n)) for n in (1000, 1020))
     side_of = {kept.example.id: side for side, members in after.items() for kept in members}
     moved = sum(side_of[kept.example.id] != side for side, members in before.items() for kept in members)
     assert moved <= 20
@@ -76,7 +79,7 @@ def test_rows_that_ask_the_same_stay_together() -> None:
         for i in range(30)
         for k, ask in enumerate(("q {}", "Q {}!", "q {}"))
     ]
-    drawn = draw(asked, {"test": 10, "validation": 5}, 0)
+    drawn = placed(asked, test=10, validation=5)
     assert {side: len(members) for side, members in drawn.items()} == {
         "train": 78,
         "validation": 3,
@@ -87,7 +90,7 @@ def test_rows_that_ask_the_same_stay_together() -> None:
 
 
 def test_a_group_too_large_to_hold_out_is_trained_on() -> None:
-    drawn = draw([*(row("same", i) for i in range(40)), *rows(20)], {"test": 10, "validation": 5}, 0)
+    drawn = placed([*(row("same", i) for i in range(40)), *rows(20)], test=10, validation=5)
     assert {side: len(members) for side, members in drawn.items()} == {
         "train": 45,
         "validation": 5,
@@ -96,7 +99,7 @@ def test_a_group_too_large_to_hold_out_is_trained_on() -> None:
 
 
 def test_rows_keep_their_order() -> None:
-    frozen = freeze(examined(rows(100)), Split(), False, False)
+    frozen = freeze(examined(rows(100)), Split())
     for members in (frozen.train, frozen.validation, frozen.test):
         numbers = [member.example.source.row for member in members]
         assert numbers == sorted(numbers)
@@ -113,12 +116,12 @@ def test_rows_keep_their_order() -> None:
 )
 def test_too_few_rows_on_a_side(count: int, split: Split, side: str) -> None:
     with pytest.raises(ResidencyError, match=f"left for {side}"):
-        freeze(examined(rows(count)), split, False, False)
+        freeze(examined(rows(count)), split)
 
 
 def test_own_files_are_taken_whole() -> None:
     test, validation = rows(7, "test.jsonl", "exam"), rows(5, "validation.jsonl", "trial")
-    frozen = freeze(examined(rows(20), test=test, validation=validation), Split(), True, True)
+    frozen = freeze(examined(rows(20), test=test, validation=validation), Split())
     assert sides(frozen) == (20, 5, 7)
     assert count_fates(frozen.fates)["test"] == 7
 
@@ -127,14 +130,14 @@ def test_an_own_test_that_overlaps_is_refused_with_the_rows_named() -> None:
     test = [*rows(7, "test.jsonl"), row("new", 8, file="test.jsonl")]
     examination = examined(rows(30), test=test)
     with pytest.raises(ResidencyError) as raised:
-        freeze(examination, Split(), True, False)
+        freeze(examination, Split())
     assert raised.value.what.startswith("7 test rows stand word for word")
     assert (
         raised.value.where
         == ", ".join(f"test.jsonl:{i} = train.jsonl:{i}" for i in range(1, 6)) + " and 2 more"
     )
     assert "split.allow_overlap=true" in raised.value.fix
-    frozen = freeze(examination, Split(allow_overlap=True), True, False)
+    frozen = freeze(examination, Split(allow_overlap=True))
     (finding,) = frozen.findings
     assert (finding.id, finding.severity) == ("test-overlap", "warning")
     assert [str(source) for source in finding.rows] == [f"test.jsonl:{i}" for i in range(1, 8)]
@@ -144,37 +147,82 @@ def test_an_own_test_that_overlaps_is_refused_with_the_rows_named() -> None:
 def test_a_drawn_test_may_not_overlap_with_an_own_validation_file() -> None:
     examination = examined(rows(40), validation=rows(40, "validation.jsonl"))
     with pytest.raises(ResidencyError, match="stand word for word"):
-        freeze(examination, Split(), False, True)
+        freeze(examination, Split())
 
 
 def test_an_own_validation_file_that_overlaps_is_told() -> None:
     examination = examined(rows(40), test=rows(5, "t", "exam"), validation=rows(3, "validation.jsonl"))
-    (finding,) = freeze(examination, Split(), True, True).findings
+    (finding,) = freeze(examination, Split()).findings
     assert finding.id == "validation-overlap" and len(finding.rows) == 3
 
 
-def test_overlap_pairs_each_test_row_with_the_first_that_asks_the_same() -> None:
-    train = [member.example for member in (row("a", 1), row("b", 2, "x"), row("B", 3, "y"))]
-    test = [member.example for member in (row("b", 1, "z"), row("c", 2), row("B!", 3))]
-    assert overlap(train, test) == [(train[1], test[0]), (train[1], test[2])]
+def test_a_leak_pairs_a_test_row_with_the_first_that_asks_the_same() -> None:
+    train = [row("a", 1), row("b", 2, "x"), row("B", 3, "y")]
+    test = [row("b", 1, "z"), row("c", 2), row("B!", 3)]
+    assert find_leaks(train, test, ()) == [(test[0], train[1], 1), (test[2], train[1], 1)]
+
+
+SENTENCES = [" ".join(f"{word}{i}" for word in ("where", "is", "my", "order", "today")) for i in range(30)]
+"""No two have the same numbers, so that none are near."""
+
+
+def with_twins() -> Examination:
+    """Three rows of the test have twins: one in the same words, two nearly so."""
+    train = [row(ask, i) for i, ask in enumerate(SENTENCES, 1)]
+    test = [
+        row(SENTENCES[0].upper(), 1, file="test.jsonl"),
+        row(f"{SENTENCES[4]} please", 2, file="test.jsonl"),
+        row(f"and {SENTENCES[9]}", 3, file="test.jsonl"),
+        row("something else", 4, file="test.jsonl"),
+    ]
+    return replace(examined(train, test=test), twins=find_twins([*train, *test], 0.7))
+
+
+def test_leaks_count_exact_and_near_twins() -> None:
+    frozen = freeze(with_twins(), Split(allow_overlap=True))
+    exact, near = frozen.findings
+    assert frozen.leaks == 3
+    assert (exact.id, [flag.source.row for flag in exact.rows]) == ("test-overlap", [1])
+    assert (near.id, near.severity) == ("test-near-train", "warning")
+    assert [(flag.source.row, flag.other) for flag in near.rows] == [
+        (2, Source("train.jsonl", 5)),
+        (3, Source("train.jsonl", 10)),
+    ]
+
+
+def test_twins_of_test_rows_can_be_left_out_of_training() -> None:
+    frozen = freeze(with_twins(), Split(drop_twins=True))
+    assert (frozen.leaks, frozen.findings, len(frozen.test)) == (0, (), 4)
+    twins = {fate.source.row: fate.detail for fate in frozen.fates if fate.fate == "twin"}
+    assert list(twins) == [1, 5, 10]
+    assert twins[1] == "same words as test.jsonl:1"
+    assert twins[5].endswith("% similar to test.jsonl:2")
+    trained = {kept.example.source.row for kept in (*frozen.train, *frozen.validation)}
+    assert trained == set(range(1, 31)) - {1, 5, 10}
+
+
+def test_near_twins_are_drawn_to_one_side() -> None:
+    asked = [
+        row(f"{ask}{end}", 2 * i + k) for i, ask in enumerate(SENTENCES) for k, end in enumerate(("", " now"))
+    ]
+    frozen = freeze(replace(examined(asked), twins=find_twins(asked, 0.7)), Split())
+    assert (sides(frozen), frozen.leaks) == ((46, 6, 8), 0)
 
 
 def test_the_test_hash_is_of_content_and_not_of_place() -> None:
     here, there = ([*rows(5, file)] for file in ("a", "b"))
     train = rows(20, word="other")
-    hashes = {
-        freeze(examined(train, test=test), Split(), True, False).test_hash for test in (here, there[::-1])
-    }
+    hashes = {freeze(examined(train, test=test), Split()).test_hash for test in (here, there[::-1])}
     assert len(hashes) == 1
     changed = [*here[:4], row("question 5", 5, "no")]
-    assert freeze(examined(train, test=changed), Split(), True, False).test_hash not in hashes
+    assert freeze(examined(train, test=changed), Split()).test_hash not in hashes
 
 
 def test_a_split_can_be_written_and_read_and_the_test_is_locked(tmp_path: Path) -> None:
     note = Finding("unused-columns", "note", "Columns that were not used: id.", (), "None needed.")
     lost = Fate(Source("train.jsonl", 21), "refused", "no assistant turn")
     examination = replace(examined(rows(20), test=rows(3, "test.jsonl")), findings=(note,), fates=(lost,))
-    frozen = freeze(examination, Split(allow_overlap=True), True, False)
+    frozen = freeze(examination, Split(allow_overlap=True))
     frozen.write(tmp_path)
     assert Frozen.read(tmp_path) == frozen
     assert lost in frozen.fates and frozen.findings[0] == note
@@ -213,7 +261,7 @@ def test_fates_sum_to_rows_and_no_input_is_on_two_sides(
         policy = "keep" if keep else "drop"
         data = Data(train=file, max_tokens=16, max_refused=1.0, duplicates=policy, conflicts=policy)
         examination = examine(data, "", renderer)
-    frozen = freeze(examination, Split(test=4, validation=3, seed=seed), False, False)
+    frozen = freeze(examination, Split(test=4, validation=3, seed=seed))
     assert examination.rows == {"train": nonblank}
     assert sum(count_fates(frozen.fates).values()) == nonblank
     assert len({fate.source for fate in frozen.fates}) == nonblank

@@ -62,6 +62,7 @@ def test_few_bad_rows_have_their_fates(check, line):
     assert {name: n for name, n in told["fates"].items() if name not in ("train", "validation", "test")} == {
         "duplicate": 1,
         "conflict": 0,
+        "twin": 0,
         "over-long": 1,
         "refused": 2,
     }

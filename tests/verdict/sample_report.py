@@ -90,6 +90,7 @@ def report(scored, settings=None, overlap=0, curve=CURVE):
             ],
             test_hash="5be1" * 4,
             overlap=overlap,
+            leaks=overlap,
         ),
         candidates=summarise(scored, confidence),
         comparisons=compare(scored, confidence),

@@ -1,0 +1,72 @@
+"""Drawing the held-out sides: clusters of rows by the order of a hash, each label by its share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from residency.core.records import fingerprint
+from residency.data.ledger import Checked
+
+Labels = Counter[str]
+"""Rows by label."""
+
+
+def draw(
+    clusters: Mapping[str, Labels], wanted: Mapping[str, int], seed: int, present: Mapping[str, Labels]
+) -> dict[str, str]:
+    """The side of each cluster: as many rows on each side as `wanted`, or as close below as clusters permit.
+
+    Clusters are taken in the order of a hash of seed and name, so that their order does not matter. First
+    each label gets its share of a side, then what is still wanted is filled up whatever the label. No
+    label is held out entirely. `present` are the rows by label that are on each side before.
+    """
+    labels: Labels = sum((*clusters.values(), *present.values()), Counter())
+    quotas = {side: apportion(count, labels) for side, count in wanted.items()}
+    room = dict(wanted)
+    left = labels.copy()
+    for side in wanted:
+        room[side] -= present.get(side, Counter()).total()
+        quotas[side].subtract(present.get(side, Counter()))
+        left -= present.get(side, Counter())
+    order = sorted(clusters, key=lambda name: fingerprint([seed, name], length=32))
+    side_of: dict[str, str] = {}
+    for by_label in (True, False):
+        for name in order:
+            rows = clusters[name]
+            if name in side_of or any(left[label] <= count for label, count in rows.items()):
+                continue
+            limits = {s: min(room[s], quotas[s][main_label(rows)]) if by_label else room[s] for s in room}
+            for side in [side for side in room if rows.total() <= limits[side]][:1]:
+                side_of[name] = side
+                room[side] -= rows.total()
+                quotas[side].subtract(rows)
+                left -= rows
+    return {name: side_of.get(name, "train") for name in clusters}
+
+
+def apportion(total: int, shares: Mapping[str, int]) -> Labels:
+    """`total` shared out in whole numbers in proportion to `shares`, by largest remainders (Hamilton)."""
+    everything = sum(shares.values())
+    exact = {name: total * share / everything for name, share in shares.items()}
+    whole = Counter({name: int(part) for name, part in exact.items()})
+    by_rest = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
+    whole.update(by_rest[: total - whole.total()])
+    return whole
+
+
+def main_label(rows: Labels) -> str:
+    """The label of most rows, of several the first in the alphabet."""
+    return min(rows, key=lambda label: (-rows[label], label))
+
+
+def labels_of(rows: Sequence[Checked]) -> list[str]:
+    """The label of each row: its answer where few short answers repeat, else the same for all."""
+    answers = [row.example.answer for row in rows]
+    return answers if are_labels(answers) else [""] * len(answers)
+
+
+def are_labels(answers: Sequence[str]) -> bool:
+    """Whether the answers are labels: short, and few different ones for the number of rows."""
+    different = set(answers)
+    return len(different) <= max(2, len(answers) // 4) and all(len(answer) < 80 for answer in different)

@@ -1,0 +1,165 @@
+"""Texts that are nearly the same: MinHash finds the pairs worth a look, their shared shingles decide.
+
+A shingle is `GRAM` characters in a row. Two texts are as similar as the Jaccard index of their sets of
+shingles; the chance that they share one value of a MinHash is just that (Broder 1997). Values in bands
+(Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, section 3.4) bring similar texts into one bucket.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAM = 3
+"""Characters a shingle: short questions of which a word is bent or left out still share most."""
+PERMUTATIONS = 64
+_MISSED = 0.01
+"""The chance that a pair of just the threshold's similarity meets in no bucket."""
+_NEIGHBOURS = 50
+"""In a bucket of many texts each is compared with so many after it, in the order of the alphabet."""
+_BATCH = 4096
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+_SAMPLE, _WINDOW, _SHARE, _LEAST = 1000, 32, 0.05, 20
+"""Texts looked at for a template; it is a run of as many characters in this share of them, and in so many."""
+
+
+class Near(NamedTuple):
+    """Two texts by their places in what was given, the first before the second, and how similar they are."""
+
+    one: int
+    other: int
+    similarity: float
+
+
+def near_pairs(texts: Sequence[str], keys: Sequence[str], threshold: float) -> list[Near]:
+    """Pairs of texts at least `threshold` similar, of those whose keys are the same.
+
+    What many of the texts have in common (a template that they are written into) is not compared.
+    """
+    template = find_template(texts)
+    bare = [_without(text, template) for text in texts] if template else texts
+    order = sorted(range(len(texts)), key=lambda place: (bare[place], keys[place]))
+    ordered = [bare[place] for place in order]
+    buckets = _buckets(ordered, [keys[place] for place in order], threshold)
+    found = []
+    for i, j in _candidates(buckets):
+        if keys[order[i]] == keys[order[j]] and (alike := similarity(ordered[i], ordered[j])) >= threshold:
+            found.append(Near(min(order[i], order[j]), max(order[i], order[j]), alike))
+    return sorted(found)
+
+
+def similarity(one: str, other: str) -> float:
+    """Jaccard index of the two texts' shingles, from 0 to 1."""
+    first, second = _grams(one), _grams(other)
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared)
+
+
+def find_template(texts: Sequence[str]) -> re.Pattern[str] | None:
+    """Pieces of text that many rows share, the longest first; None where there are none.
+
+    The rows looked at are chosen by hash, so that their order does not matter.
+    """
+    sample = heapq.nsmallest(_SAMPLE, texts, key=lambda text: (crc32(text.encode()), text))
+    windows = Counter(window for text in sample for window in _windows(text))
+    least = max(_LEAST, _SHARE * len(sample))
+    shared = {window for window, count in windows.items() if count >= least}
+    pieces = {piece for text in sample for piece in _runs(text, shared)} if shared else set()
+    longest_first = sorted(pieces, key=lambda piece: (-len(piece), piece))
+    return re.compile("|".join(map(re.escape, longest_first))) if pieces else None
+
+
+def _windows(text: str) -> set[str]:
+    return {text[begin : begin + _WINDOW] for begin in range(len(text) - _WINDOW + 1)}
+
+
+def _runs(text: str, shared: set[str]) -> Iterator[str]:
+    """The longest pieces of `text` all of whose windows are shared."""
+    begin = None
+    for place in range(len(text) - _WINDOW + 2):
+        if text[place : place + _WINDOW] in shared:
+            begin = place if begin is None else begin
+        elif begin is not None:
+            yield text[begin : place - 1 + _WINDOW]
+            begin = None
+
+
+def _without(text: str, template: re.Pattern[str]) -> str:
+    """The text but for the template; a text that is nothing else stays."""
+    return " ".join(template.sub(" ", text).split()) or text
+
+
+@lru_cache(maxsize=4096)
+def _grams(text: str) -> frozenset[str]:
+    padded = _padded(text)
+    return frozenset(padded[begin : begin + GRAM] for begin in range(len(padded) - GRAM + 1))
+
+
+def _padded(text: str) -> str:
+    return f" {text} ".ljust(GRAM)
+
+
+def _buckets(texts: Sequence[str], keys: Sequence[str], threshold: float) -> NDArray[np.uint64]:
+    """The buckets of each text, one a band; texts with different keys share none."""
+    from rensa import RMinHash
+
+    size = band_size(threshold)
+    used = PERMUTATIONS // size * size
+    rows = [np.empty((0, PERMUTATIONS // size), np.uint64)]
+    for begin in range(0, len(texts), _BATCH):
+        hashes, offsets = _shingles(texts[begin : begin + _BATCH])
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
+        values = np.array(matrix.to_rows(), np.uint64)[:, :used]
+        known = [crc32(key.encode()) for key in keys[begin : begin + _BATCH]]
+        bucket = np.array(known, np.uint64)[:, None]
+        for place in range(size):
+            bucket = (bucket ^ values[:, place::size]) * _FACTOR
+            bucket ^= bucket >> np.uint64(29)
+        rows.append(bucket)
+    return np.concatenate(rows)
+
+
+def band_size(threshold: float) -> int:
+    """The most values a band with which hardly a pair at the threshold is missed."""
+    sizes = range(PERMUTATIONS, 0, -1)
+    return next((r for r in sizes if (1 - threshold**r) ** (PERMUTATIONS // r) <= _MISSED), 1)
+
+
+def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Hashes of the shingles of one text after the other, and where each text's begin, with the end."""
+    padded = [_padded(text) for text in texts]
+    lengths = np.fromiter(map(len, padded), np.int64, len(padded))
+    codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    hashes = np.zeros(len(codes) - GRAM + 1, np.uint64)
+    for place in range(GRAM):
+        hashes = (hashes ^ codes[place : place + len(hashes)]) * _FACTOR
+        hashes ^= hashes >> np.uint64(32)
+    whole = np.ones(len(hashes), bool)
+    whole[np.subtract.outer(lengths.cumsum()[:-1], np.arange(1, GRAM)).ravel()] = False
+    offsets = np.concatenate(([0], (lengths - GRAM + 1).cumsum()))
+    return hashes[whole], offsets.astype(np.uint64)
+
+
+def _candidates(buckets: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, i < j, that share a bucket and stand close in it; each once, in order."""
+    count = len(buckets)
+    pairs = [np.empty(0, np.int64)]
+    for band in buckets.T:
+        order = np.argsort(band, kind="stable")
+        sorted_band = band[order]
+        for step in range(1, _NEIGHBOURS + 1):
+            (shared,) = np.nonzero(sorted_band[step:] == sorted_band[:-step])
+            if not len(shared):
+                break
+            pairs.append(order[shared] * count + order[shared + step])
+    for pair in np.unique(np.concatenate(pairs)).tolist():
+        yield divmod(pair, count)

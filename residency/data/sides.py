@@ -1,0 +1,126 @@
+"""The side of each row: as locked before, as its cluster's locked rows, or as drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from residency.core.records import fingerprint
+from residency.data.clusters import cluster
+from residency.data.draw import Labels, draw, labels_of
+from residency.data.duplicates import words
+from residency.data.ledger import Checked, Fate
+from residency.data.lock import Locked
+from residency.data.twins import Twins, group_by_wording, neighbours
+
+SIDES = ("train", "validation", "test")
+_SHARE, _LEAST = 0.05, 10
+"""The largest cluster that similarity makes: this share of the wordings, or so many."""
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """What keeps rows together, and where the lock holds them."""
+
+    twins: Sequence[Twins] = ()
+    locked: Sequence[Locked] = ()
+
+
+def place(
+    rows: Sequence[Checked], wanted: Mapping[str, int], seed: int, bonds: Bonds
+) -> tuple[dict[str, list[Checked]], list[Fate]]:
+    """Rows by side, in their order, and the fates of those left out.
+
+    Rows with the same words, near twins and rows of one group make a cluster, which stays on one side. A
+    cluster of new rows joins the side of the locked rows that it belongs to; one that belongs to rows on
+    two sides is left out. What no lock holds is drawn, each label by its share.
+    """
+    side_of = {fingerprint(locked.words): locked.side for locked in bonds.locked}
+    new = group_by_wording(row for row in rows if row.wording not in side_of)
+    clusters = _clusters(new, bonds.twins)
+    ties = _Ties(side_of, bonds, group_by_wording(rows))
+    fates: list[Fate] = []
+    free: dict[str, Sequence[str]] = {}
+    for members in clusters:
+        sides = ties.of([row for wording in members for row in new[wording]])
+        if len(sides) > 1:
+            detail = "would join two sides: it belongs to " + " and to ".join(sides.values())
+            fates += [Fate.of(row, "twin", detail) for wording in members for row in new[wording]]
+        elif sides:
+            side_of |= dict.fromkeys(members, next(iter(sides)))
+        else:
+            free[min(members)] = members
+    for name, side in _draw(rows, free, side_of, (wanted, seed)).items():
+        side_of |= dict.fromkeys(free[name], side)
+    placed: dict[str, list[Checked]] = {side: [] for side in SIDES}
+    for row in rows:
+        if row.wording in side_of:
+            placed[side_of[row.wording]].append(row)
+    return placed, fates
+
+
+def newly_locked(placed: Iterable[tuple[str, Iterable[Checked]]], locked: Iterable[Locked]) -> list[Locked]:
+    """Each input that has a side and was not locked before, once."""
+    known = {fingerprint(before.words) for before in locked}
+    new: dict[str, Locked] = {}
+    for side, rows in placed:
+        for row in rows:
+            if row.wording not in known and row.wording not in new:
+                new[row.wording] = Locked(words(row.example), side, row.example.group)
+    return list(new.values())
+
+
+class _Ties:
+    """What binds new rows to locked ones."""
+
+    def __init__(self, side_of: Mapping[str, str], bonds: Bonds, present: Mapping[str, Sequence[Checked]]):
+        self._side_of, self._present = dict(side_of), present
+        self._near = neighbours(bonds.twins)
+        self._groups = {locked.group: locked.side for locked in bonds.locked if locked.group}
+
+    def of(self, rows: Iterable[Checked]) -> dict[str, str]:
+        """Each side that the rows belong to, with the row or the group there that binds them."""
+        sides: dict[str, str] = {}
+        for row in rows:
+            for _, wording in self._near.get(row.wording, ()):
+                if side := self._side_of.get(wording):
+                    sides.setdefault(side, f"{self._name(wording)} ({side})")
+            if side := self._groups.get(row.example.group):
+                sides.setdefault(side, f"the group {row.example.group!r} ({side})")
+        return {side: sides[side] for side in SIDES if side in sides}
+
+    def _name(self, wording: str) -> str:
+        rows = self._present.get(wording)
+        return str(rows[0].example.source) if rows else "a row since removed"
+
+
+def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> list[list[str]]:
+    """Wordings that must stay together."""
+    groups: dict[str, list[str]] = {}
+    for wording, rows in new.items():
+        for row in rows:
+            if row.example.group:
+                groups.setdefault(row.example.group, []).append(wording)
+    closest_first = sorted(twins, key=lambda pair: (-pair.similarity, pair))
+    links = ((one, other) for one, other, _ in closest_first if one in new and other in new)
+    return cluster(new, groups.values(), links, max(_LEAST, int(_SHARE * len(new))))
+
+
+def _draw(
+    rows: Sequence[Checked],
+    free: Mapping[str, Sequence[str]],
+    side_of: Mapping[str, str],
+    how: tuple[Mapping[str, int], int],
+) -> dict[str, str]:
+    """Draw a side for each free cluster, given the rows that have one."""
+    name_of = {wording: name for name, members in free.items() for wording in members}
+    clusters: dict[str, Labels] = {name: Counter() for name in free}
+    present: dict[str, Labels] = {side: Counter() for side in SIDES}
+    for row, label in zip(rows, labels_of(rows), strict=True):
+        if name := name_of.get(row.wording):
+            clusters[name][label] += 1
+        elif side := side_of.get(row.wording):
+            present[side][label] += 1
+    wanted, seed = how
+    return draw(clusters, wanted, seed, present)

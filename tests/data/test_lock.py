@@ -1,0 +1,146 @@
+"""What is on a side stays there: rows added, edited or removed move no other row across."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from residency.core.recipe import Split
+from residency.core.records import Example, Message, Source
+from residency.core.workspace import write_jsonl
+from residency.data.check import Examination
+from residency.data.duplicates import words
+from residency.data.ledger import Checked
+from residency.data.lock import LOCKED, Lock, Locked
+from residency.data.sides import Bonds, newly_locked, place
+from residency.data.split import Frozen, drawn_sides, freeze
+from residency.data.twins import Twins, find_twins
+
+SIDES = ("train", "validation", "test")
+
+
+def question(seed: int) -> str:
+    """Eight words of random letters: no two questions are alike."""
+    draw = random.Random(seed)
+    return " ".join("".join(draw.choices("abcdefghijklmnop", k=5)) for _ in range(8))
+
+
+def row(ask: str, number: int, tell: str = "yes", group: str = "") -> Checked:
+    turns = (Message("user", ask), Message("assistant", tell))
+    return Checked(Example(turns, Source("train.jsonl", number), group), 3, 1)
+
+
+ROWS = [row(question(i), i) for i in range(30)]
+
+
+def frozen(rows: Sequence[Checked], locked: list[Locked]) -> tuple[Frozen, list[Locked]]:
+    """The split, and the lock after it."""
+    kept = {"train": tuple(rows), "validation": (), "test": ()}
+    examination = Examination(kept, (), (), {"train": len(rows)}, find_twins(rows, 0.8))
+    split = freeze(examination, Split(test=6, validation=4), locked=locked)
+    return split, locked + newly_locked(drawn_sides(examination, split).items(), locked)
+
+
+def numbers(split: Frozen) -> dict[str, list[int]]:
+    sides = zip(SIDES, (split.train, split.validation, split.test), strict=True)
+    return {side: [kept.example.source.row for kept in rows] for side, rows in sides}
+
+
+def text(kept: Checked) -> str:
+    return kept.example.messages[0].content
+
+
+def test_a_new_row_joins_the_side_of_its_twin() -> None:
+    first, lock = frozen(ROWS, [])
+    twins = [row(f"{text(kept)} now", 100 + i) for i, kept in enumerate(first.test)]
+    second, _ = frozen([*ROWS, *twins], lock)
+    assert numbers(second)["test"] == numbers(first)["test"] + [100, 101, 102, 103, 104, 105]
+    assert second.leaks == 0
+
+
+def test_an_edited_row_stays_where_it_was_though_its_old_text_is_gone() -> None:
+    first, lock = frozen(ROWS, [])
+    second, _ = frozen([row(f"{text(kept)} please", kept.example.source.row) for kept in ROWS], lock)
+    assert numbers(second) == numbers(first)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sets(st.integers(0, 29), max_size=8), st.integers(0, 15), st.randoms())
+def test_no_row_moves(removed: set[int], added: int, shuffle: random.Random) -> None:
+    first, lock = frozen(ROWS, [])
+    rows = [kept for kept in ROWS if kept.example.source.row not in removed]
+    rows += [row(question(i), i) for i in range(100, 100 + added)]
+    shuffle.shuffle(rows)
+    second, _ = frozen(rows, lock)
+    before, after = numbers(first), numbers(second)
+    assert sum(map(len, after.values())) == len(rows)
+    for side in SIDES:
+        assert {number for number in after[side] if number < 100} == set(before[side]) - removed
+
+
+def test_removed_test_rows_are_made_up_from_new_ones() -> None:
+    first, lock = frozen(ROWS, [])
+    held = {number for number in numbers(first)["test"][:2]}
+    rows = [kept for kept in ROWS if kept.example.source.row not in held]
+    second, _ = frozen([*rows, *(row(question(i), i) for i in range(100, 110))], lock)
+    assert len(second.test) == 6
+
+
+def test_a_row_that_would_join_two_sides_is_left_out_and_told() -> None:
+    new, words_of = row("in between", 99), {side: words(ROWS[i].example) for i, side in enumerate(SIDES)}
+    locked = [Locked(said, side) for side, said in words_of.items()]
+    twins = [Twins(ROWS[0].wording, new.wording, 0.9), Twins(new.wording, ROWS[2].wording, 0.85)]
+    sides, (fate,) = place([*ROWS[:3], new], {"test": 1}, 0, Bonds(twins, locked))
+    assert [sides[side] for side in SIDES] == [[ROWS[0]], [ROWS[1]], [ROWS[2]]]
+    assert (fate.fate, fate.source.row) == ("twin", 99)
+    assert fate.detail == (
+        "would join two sides: it belongs to train.jsonl:0 (train) and to train.jsonl:2 (test)"
+    )
+
+
+def test_a_group_stays_on_its_side() -> None:
+    rows = [row(question(i), i, group=f"customer {i // 3}") for i in range(30)]
+    first, lock = frozen(rows, [])
+    for side in SIDES:
+        assert len(numbers(first)[side]) % 3 == 0
+    third = [row(question(200 + i), 200 + i, group=f"customer {i}") for i in range(10)]
+    second, _ = frozen([*rows, *third], lock)
+    side_of = {number: side for side, members in numbers(second).items() for number in members}
+    assert all(side_of[200 + i] == side_of[3 * i] for i in range(10))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    write_jsonl(folder / LOCKED, [asdict(Locked("user a", "test", "g"))])
+    return folder
+
+
+def test_the_same_rows_find_the_same_lock_again(tmp_path: Path, stage: Path) -> None:
+    folder = tmp_path / "splits" / "task-1"
+    first, second = (Lock(folder, rows) for rows in ("aaaa", "bbbb"))
+    with first.held():
+        assert (first.before, first.read()) == ((), [])
+        first.add(stage)
+    assert second.before == ("0001-aaaa.jsonl",)
+    assert second.read() == [Locked("user a", "test", "g")]
+    second.add(stage)
+    second.add(stage)
+    assert sorted(file.name for file in folder.glob("*.jsonl")) == ["0001-aaaa.jsonl", "0002-bbbb.jsonl"]
+    assert Lock(folder, "aaaa").before == ()
+    assert Lock(folder, "bbbb").before == ("0001-aaaa.jsonl",)
+
+
+def test_other_settings_are_another_lock_and_that_is_told(tmp_path: Path, stage: Path) -> None:
+    one, other, elsewhere = (Lock(tmp_path / name, "aaaa") for name in ("task-1", "task-2", "task-b-1"))
+    for lock in (one, elsewhere):
+        with lock.held():
+            lock.add(stage)
+    with other.held():
+        assert other.replaces_another and not other.before
+    assert not one.replaces_another and not elsewhere.replaces_another
