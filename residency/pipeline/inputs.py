@@ -13,6 +13,7 @@ from residency import __version__
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
 from residency.core.records import fingerprint
+from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
 
 
@@ -150,6 +151,27 @@ class Inputs:
             "batch_size": self.recipe.candidates.batch_size,
         }
 
+    @cached_property
+    def suites(self) -> dict[str, str]:
+        """SHA-256 of each suite's file, by its name."""
+        files = map(suite_file, self.recipe.regression.suites)
+        return {file.stem: file_hash(file) for file in files}
+
+    def base_suites(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of the base beside the task: the same for every project on it."""
+        return {
+            "software": self.software,
+            "base": self.base,
+            "suites": self.suites,
+            "items": self.recipe.regression.items,
+            "batch_size": self.recipe.candidates.batch_size,
+            **machine._asdict(),
+        }
+
+    def tuned_suites(self, machine: Machine) -> dict[str, Any]:
+        """The same, asked of the tuned model."""
+        return {**self.base_suites(machine), "train": fingerprint(self.train(machine))}
+
     def run_name(self) -> str:
         """`<task>-<hash>`: the same recipe on the same files is the same run."""
         settings = self.recipe.model_dump(
@@ -158,8 +180,9 @@ class Inputs:
                 "base": {"model", "revision"},
                 "data": {"train", "validation", "test"},
                 "task": {"instructions"},
+                "regression": {"suites"},
             },
         )
         software = {**self.software, **self.method_software}
-        parts = [software, settings, self.hashes, self.instructions, self.base]
+        parts = [software, settings, self.hashes, self.suites, self.instructions, self.base]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"
