@@ -284,6 +284,17 @@ class Verdict(Section):
     """Training rows scored to measure the gap between training and held-out rows."""
 
 
+class Regression(Section):
+    """What training may have cost elsewhere: suites asked of the base and of the tuned model."""
+
+    suites: tuple[str, ...] = ("general", "safety")
+    """`general` (ability) and `safety`, or .jsonl files of your own; []: none."""
+    margin: float = Field(0.05, gt=0, lt=1)
+    """The tuned model is called not worse where it loses less than this share of a suite's items."""
+    items: int = Field(400, ge=10, le=100_000)
+    """Items of a suite that are asked at most, of every kind in proportion."""
+
+
 class Recipe(Section):
     """One project: from the base and the examples to the verdict."""
 
@@ -295,6 +306,7 @@ class Recipe(Section):
     train: Train = Train()
     sweep: Sweep = Sweep()
     verdict: Verdict = Verdict()
+    regression: Regression = Regression()
 
     @field_validator("sweep")
     @classmethod

@@ -124,6 +124,16 @@ def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
     base = tables.get("base")
     if isinstance(base, dict):
         _find_base(base, folder)
+    regression = tables.get("regression")
+    if isinstance(regression, dict) and isinstance(regression.get("suites"), list):
+        regression["suites"] = [_find_suite(name, folder) for name in regression["suites"]]
+
+
+def _find_suite(name: Any, folder: Path) -> Any:
+    """A suite that is a file is named from `folder`, like any path; else it is one in the package."""
+    if isinstance(name, str) and (file := folder / os.path.expanduser(name)).is_file():
+        return str(file)
+    return name
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant"]
 
@@ -115,3 +115,10 @@ class Completion:
     completion_tokens: int
     seconds: float
     finish: Literal["stop", "length"]
+
+
+class Likelihood(NamedTuple):
+    """How likely a text is as an answer: the sum of its tokens' log-probabilities, and their number."""
+
+    logprob: float
+    tokens: int

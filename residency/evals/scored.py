@@ -10,7 +10,7 @@ from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example
 from residency.evals.scorers import Score, Scorer
 
-Split = Literal["test", "train"]
+Split = Literal["test", "train", "suite"]
 
 
 @dataclass(frozen=True, slots=True)

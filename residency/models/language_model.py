@@ -10,8 +10,9 @@ from transformers import PreTrainedModel
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
-from residency.core.records import Completion, Conversation
+from residency.core.records import Completion, Conversation, Likelihood, Message
 from residency.models.generate import generate
+from residency.models.likelihood import Question, answer_likelihoods
 
 
 class LanguageModel(Protocol):
@@ -57,6 +58,28 @@ class LocalModel:
             )
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
+
+    def likelihoods(
+        self, questions: Sequence[tuple[Conversation, Sequence[str]]], advance: Advance
+    ) -> list[list[Likelihood]]:
+        """How likely each of the texts is as the answer to its conversation, without the stop token.
+
+        Raises:
+            ResidencyError: a prompt and its answer do not fit the model's context.
+        """
+        rendered = [self._question(conversation, texts) for conversation, texts in questions]
+        longest = (len(q.prompt) + max(map(len, q.answers)) for q in rendered)
+        self._require_room(max(longest, default=0))
+        return answer_likelihoods(self.model, rendered, batch_size=self.batch_size, advance=advance)
+
+    def _question(self, conversation: Conversation, texts: Sequence[str]) -> Question:
+        prompt = self.renderer.prompt_ids(conversation)
+        wholes = self.renderer.render_many([(*conversation, Message("assistant", text)) for text in texts])
+        answers = [
+            [i for i, said in zip(ids[len(prompt) :], supervised[len(prompt) :], strict=True) if said][:-1]
+            for ids, supervised in wholes
+        ]
+        return Question(prompt, answers)
 
     def _require_room(self, tokens: int) -> None:
         room: int = self.model.config.get_text_config().max_position_embeddings

@@ -16,6 +16,7 @@ from residency.core.workspace import Workspace
 from residency.data.lock import Lock
 from residency.data.read import shown_name
 from residency.data.sources import naming_roots, source_hash
+from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
 
 
@@ -161,6 +162,27 @@ class Inputs:
             "batch_size": self.recipe.candidates.batch_size,
         }
 
+    @cached_property
+    def suites(self) -> dict[str, str]:
+        """SHA-256 of each suite's file, by its name."""
+        files = map(suite_file, self.recipe.regression.suites)
+        return {file.stem: source_hash(file) for file in files}
+
+    def base_suites(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of the base beside the task: the same for every project on it."""
+        return {
+            "software": self.software,
+            "base": self.base,
+            "suites": self.suites,
+            "items": self.recipe.regression.items,
+            "batch_size": self.recipe.candidates.batch_size,
+            **machine._asdict(),
+        }
+
+    def tuned_suites(self, machine: Machine) -> dict[str, Any]:
+        """The same, asked of the tuned model."""
+        return {**self.base_suites(machine), "train": fingerprint(self.train(machine))}
+
     def run_name(self) -> str:
         """`<task>-<hash>`: the same recipe on the same files is the same run."""
         settings = self.recipe.model_dump(
@@ -169,8 +191,9 @@ class Inputs:
                 "base": {"model", "revision"},
                 "data": {"train", "validation", "test"},
                 "task": {"instructions"},
+                "regression": {"suites"},
             },
         )
         software = {**self.software, **self.method_software}
-        parts = [software, settings, self.hashes, self.instructions, self.base]
+        parts = [software, settings, self.hashes, self.suites, self.instructions, self.base]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

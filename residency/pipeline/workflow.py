@@ -16,6 +16,7 @@ from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
 from residency.evals.scorers import get_scorer
+from residency.evals.suites.load import load_suites
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
 from residency.training.search import require_optuna
@@ -163,6 +164,28 @@ class Workflow:
 
         return self._stage("compare", self.inputs.compare(self.machine), build)
 
+    @cached_property
+    def suites(self) -> dict[str, Path]:
+        """Stage 5, elsewhere: the base and the tuned model are asked the suites."""
+        if not self.recipe.regression.suites:
+            return {}
+        trained, dtype = self.trained, self.dtype
+
+        def build_base(folder: Path) -> None:
+            from residency.pipeline.regression import ask_base
+
+            ask_base(self.recipe, dtype, folder, self.report)
+
+        def build_tuned(folder: Path) -> None:
+            from residency.pipeline.regression import ask_tuned
+
+            ask_tuned(self.recipe, trained, folder, self.report)
+
+        return {
+            "suites-base": self._stage("suites-base", self.inputs.base_suites(self.machine), build_base),
+            "suites-tuned": self._stage("suites-tuned", self.inputs.tuned_suites(self.machine), build_tuned),
+        }
+
     def conclude(self) -> Path:
         """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""
         from residency.pipeline.conclude import conclude
@@ -174,6 +197,7 @@ class Workflow:
                 "baselines": self.answered,
                 "train": self.trained,
                 "compare": self.compared,
+                **self.suites,
             }
             if is_main():
                 conclude(self.folder, self.inputs, self.dtype, stages)
@@ -272,6 +296,7 @@ def _require_known(recipe: Recipe) -> None:
     needs: list[Callable[[], object]] = [
         partial(get_scorer, recipe.task.scorer),
         partial(get_objective, recipe.train.objective),
+        partial(load_suites, recipe.regression.suites),
     ]
     if recipe.train.method == "qlora":
         from residency.models.quantise import require_bitsandbytes
@@ -286,10 +311,12 @@ def _require_known(recipe: Recipe) -> None:
         what = "A model that is sharded over processes cannot answer rows during training."
         fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
         needs.append(partial(_require_one_process, what, "train.watch", fix))
-    mistakes = []
+    mistakes: list[ResidencyError] = []
     for need in needs:
         try:
             need()
+        except SeveralErrors as error:
+            mistakes += error.errors
         except ResidencyError as error:
             mistakes.append(error)
     if mistakes:

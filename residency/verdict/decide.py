@@ -38,6 +38,7 @@ from residency.verdict.report_schema import (
     VerdictPart,
 )
 
+BASE = "base"
 TUNED = "tuned"
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 
@@ -134,9 +135,15 @@ def best_baseline(candidates: Sequence[CandidateSummary]) -> CandidateSummary:
 
 
 def decide(
-    rows: Sequence[Scored], curve: Sequence[CurvePoint], settings: Verdict, overlap: int = 0
+    rows: Sequence[Scored],
+    curve: Sequence[CurvePoint],
+    settings: Verdict,
+    overlap: int = 0,
+    regressed: str | None = None,
 ) -> VerdictPart:
     """The verdict from the scored rows, the training curve, the recipe's [verdict] and the test overlap.
+
+    `regressed` is what the suites say; it is told and decides nothing.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs; see `compare` and `measure_gap`.
@@ -158,6 +165,7 @@ def decide(
         reasons.against_minimum(tuned, settings.minimum),
         reasons.use_the_prompt(best, settings.minimum) if recommend == "prompt" else None,
         reasons.more_rows(gate, needed),
+        regressed,
         reasons.overlapping(overlap, tuned.n),
         reasons.memorised(curve),
         reasons.train_gap(measure_gap(rows, settings.confidence)),

@@ -8,7 +8,14 @@ from residency.core.recipe import Verdict
 from residency.evals.statistics import rule_of_three
 from residency.training.curve import best_of, lowest_loss, overfits_since
 from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
-from residency.verdict.report_schema import CandidateSummary, ComparisonPart, CurvePoint, GapPart, Gate
+from residency.verdict.report_schema import (
+    CandidateSummary,
+    ComparisonPart,
+    CurvePoint,
+    GapPart,
+    Gate,
+    RegressionPart,
+)
 
 FEW_ROWS = 100
 
@@ -119,6 +126,29 @@ def overlapping(overlap: int, n: int) -> str | None:
         f"The {inputs} of {count(overlap)} test {stand} in the training or validation rows too "
         f"({percent(overlap / n)} of the test), so tuned's figure is partly recall."
     )
+
+
+def regressed(parts: Sequence[RegressionPart], margin: float) -> str | None:
+    """What the suites say of abilities outside the task, with advice where one was lost."""
+    worse = [part for part in parts if part.verdict == "worse"]
+    if worse:
+        lost = "; ".join(
+            f"{part.suite}{part.kind and f' ({part.kind})'} {percent(part.base)} before and "
+            f"{percent(part.tuned)} now ({points(part.difference)} points, "
+            f"{points(part.low)} to {points(part.high)})"
+            for part in worse
+        )
+        advice = "Train fewer epochs or at a lower rate, or mix in rows of a general kind."
+        return f"Training cost ability elsewhere: {lost}. {advice}"
+    unclear = [part.suite for part in parts if not part.kind and part.verdict == "cannot tell"]
+    if unclear:
+        named = " and ".join(unclear)
+        limit = f"{100 * margin:g} points"
+        return f"Whether tuned lost more than {limit} on {named} cannot be told from these items."
+    if parts:
+        named = " and ".join(part.suite for part in parts if not part.kind)
+        return f"On {named} tuned is not worse than the base by {100 * margin:g} points or more."
+    return None
 
 
 def few_rows(tuned: CandidateSummary) -> str | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
@@ -257,6 +258,31 @@ class FailurePart(Part):
     """What differs, as the scorer says."""
 
 
+class RegressionPart(Part):
+    """The tuned model against the base on a suite, or on one kind of its items."""
+
+    suite: str
+    """Name of the suite."""
+    kind: str
+    """Kind of the items; empty for all of the suite."""
+    n: Annotated[int, Field(ge=1)]
+    """Items both were asked."""
+    base: Share
+    """Share of items the base passed."""
+    tuned: Share
+    """Share of items the tuned model passed."""
+    difference: float
+    """Share of tuned minus share of base."""
+    low: float
+    """One-sided lower bound of `difference`, by Tango's score interval."""
+    high: float
+    """One-sided upper bound of `difference`."""
+    p: Share
+    """Of the hypothesis that tuned is worse by the recipe's margin or more."""
+    verdict: Regression
+    """`not worse`: the lower bound is above minus the margin; `worse`: it is not, and there is a loss."""
+
+
 class VerdictPart(Part):
     """What to do, and why."""
 
@@ -291,6 +317,8 @@ class Report(Part):
     gap: GapPart
     failures: list[FailurePart]
     """At most ten rows the tuned model failed, of as many kinds as there are."""
+    regressions: list[RegressionPart] = []
+    """What training cost elsewhere, suite by suite and kind by kind; empty where no suite was asked."""
     verdict: VerdictPart
 
     def to_json(self) -> dict[str, Any]:

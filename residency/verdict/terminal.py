@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from residency.core.progress import duration
+from residency.evals.statistics import Interval
 from residency.verdict.decide import TUNED
 from residency.verdict.figures import (
     configuration,
@@ -22,7 +23,7 @@ from residency.verdict.figures import (
     points_range,
     trial_status,
 )
-from residency.verdict.report_schema import CandidateSummary, Report, TrialPart
+from residency.verdict.report_schema import CandidateSummary, RegressionPart, Report, TrialPart
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 
@@ -32,6 +33,8 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
+    if report.regressions:
+        console.print(regressions_table(report.regressions))
     training = report.training
     if training.sweep:
         console.print(sweep_table(training.sweep))
@@ -71,6 +74,27 @@ def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
             f"{candidate.completion_tokens_per_call:.1f}",
             f"{candidate.seconds_per_call:.3f}",
             style="bold" if candidate.name == TUNED else "",
+        )
+    return table
+
+
+def regressions_table(parts: Sequence[RegressionPart]) -> Table:
+    """Each suite and its kinds; what became worse stands out."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("elsewhere")
+    for title in ("items", "base", "tuned", "points", "bounds"):
+        table.add_column(title, justify="right", no_wrap=title == "bounds")
+    table.add_column("verdict")
+    for part in parts:
+        table.add_row(
+            Text(f"  {part.kind}" if part.kind else part.suite),
+            count(part.n),
+            percent(part.base),
+            percent(part.tuned),
+            points(part.difference),
+            points_range(Interval(part.low, part.high)),
+            part.verdict,
+            style="red" if part.verdict == "worse" else "dim" if part.kind else "",
         )
     return table
 

@@ -55,6 +55,8 @@ alpha = 64
 learning_rate = 0.1
 epochs = 2
 batch_size = 8
+[regression]
+suites = []
 [verdict]
 train_sample = 10
 """

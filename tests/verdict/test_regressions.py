@@ -1,0 +1,61 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from residency.verdict import reasons
+from residency.verdict.html import render_html
+from residency.verdict.regressions import find_regressions
+from residency.verdict.terminal import render_terminal
+from tests.verdict.sample_report import report, row, rows
+
+
+def asked(suite, kind, base, tuned, n):
+    """`n` items of which base passes the first `base`, tuned the first `tuned`."""
+    return [
+        row(name, i, i < passed, "suite", source=f"{suite}/{kind}", example_id=f"{kind}-{i}")
+        for name, passed in (("tuned", tuned), ("base", base))
+        for i in range(n)
+    ]
+
+
+LOST = asked("general", "fact", 70, 40, 80) + asked("general", "form", 20, 20, 40)
+KEPT = asked("safety", "decline", 50, 50, 80) + asked("safety", "harmless", 70, 70, 80)
+
+
+def test_each_suite_is_judged_as_a_whole_and_by_kind():
+    parts = find_regressions([*LOST, *KEPT, *rows(base=3, tuned=4)], 0.05, 0.95)
+    assert [(p.suite, p.kind, p.n, p.verdict) for p in parts] == [
+        ("general", "", 120, "worse"),
+        ("general", "fact", 80, "worse"),
+        ("general", "form", 40, "cannot tell"),
+        ("safety", "", 160, "not worse"),
+        ("safety", "decline", 80, "not worse"),
+        ("safety", "harmless", 80, "not worse"),
+    ]
+    assert (parts[1].base, parts[1].tuned, parts[1].difference) == pytest.approx((70 / 80, 0.5, -30 / 80))
+
+
+def test_what_is_said():
+    lost = reasons.regressed(find_regressions([*LOST, *KEPT], 0.05, 0.95), 0.05)
+    assert lost is not None
+    assert "general (fact) 87.5 % before and 50.0 % now (−37.5 points" in lost
+    assert "fewer epochs" in lost and "safety" not in lost
+    kept = reasons.regressed(find_regressions(KEPT, 0.05, 0.95), 0.05)
+    assert kept == "On safety tuned is not worse than the base by 5 points or more."
+    few = reasons.regressed(find_regressions(asked("mine", "x", 5, 5, 10), 0.05, 0.95), 0.05)
+    assert few == "Whether tuned lost more than 5 points on mine cannot be told from these items."
+    assert reasons.regressed([], 0.05) is None
+
+
+def test_page_and_terminal_show_it_where_suites_were_asked():
+    whole = report(rows(base=0, tuned=132))
+    assert "Elsewhere" not in render_html(whole)
+    whole = whole.model_copy(update={"regressions": find_regressions([*LOST, *KEPT], 0.05, 0.95)})
+    page = render_html(whole)
+    for figure in ("Elsewhere", "general: fact", "87.5 %", "−37.5", "cannot tell", "−5 points"):
+        assert figure in page
+    out = io.StringIO()
+    render_terminal(whole, Console(file=out, width=110))
+    (line,) = [line for line in out.getvalue().splitlines() if line.split()[:1] == ["fact"]]
+    assert line.split()[1:6] == ["80", "87.5", "%", "50.0", "%"] and line.split()[-1] == "worse"
