@@ -30,9 +30,12 @@ _BLANKS = _Blanks()
 def wording(example: Example) -> str:
     """Hash of the prompt's words: rows that differ in case, spacing or punctuation alone share it.
 
+    Plain text has no prompt, and its words are taken.
+
     Rows with the same `input_id` share it too, so it is the group that a split keeps together.
     """
-    return fingerprint([[turn.role, _words(turn.content)] for turn in example.prompt])
+    turns = example.messages if example.is_text else example.prompt
+    return fingerprint([[turn.role, _words(turn.text)] for turn in turns])
 
 
 def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:

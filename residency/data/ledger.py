@@ -12,7 +12,7 @@ from residency.core.records import Example, Source
 FATES = ("train", "validation", "test", "duplicate", "conflict", "over-long", "refused")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checked:
     """An example that can be used, with its tokens, system prompt included."""
 

@@ -49,13 +49,13 @@ class LocalModel:
         )
         return [
             Completion(
-                text=self.renderer.decode(answer.ids),
+                text=self.renderer.decode(answer.ids, conversation.tools),
                 prompt_tokens=len(prompt),
                 completion_tokens=len(answer.ids) + answer.stopped,
                 seconds=answer.seconds,
                 finish="stop" if answer.stopped else "length",
             )
-            for prompt, answer in zip(prompts, answers, strict=True)
+            for conversation, prompt, answer in zip(conversations, prompts, answers, strict=True)
         ]
 
     def _require_room(self, tokens: int) -> None:
