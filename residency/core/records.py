@@ -20,7 +20,7 @@ def canonical(content: Any) -> str:
 
 def fingerprint(content: Any, length: int = 16) -> str:
     """Hex SHA-256 of `content` as canonical JSON, cut to `length` characters."""
-    return hashlib.sha256(canonical(content).encode("utf-8", "surrogatepass")).hexdigest()[:length]
+    return hashlib.sha256(_bytes(canonical(content))).hexdigest()[:length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +175,16 @@ class Example:
 
     def __post_init__(self) -> None:
         """Hash the prompt, then go on to the whole, in one pass over the text."""
-        digest = hashlib.sha256(canonical(self.tools).encode("utf-8", "surrogatepass") if self.tools else b"")
-        for turn in self.prompt:
-            digest.update(_hashed(turn))
+        *prompt, answer = self.messages
+        told = "".join(map(_told, prompt))
+        digest = hashlib.sha256(_bytes(canonical(self.tools) + told if self.tools else told))
         asked = digest.digest()[:8]
-        digest.update(_hashed(self.messages[-1]))
-        unlearned = [number for number, turn in enumerate(self.messages) if not turn.weight]
-        if self._beside() or unlearned:
-            digest.update(canonical([self._beside(), unlearned]).encode("utf-8", "surrogatepass"))
+        told = _told(answer)
+        if beside := self._beside():
+            told += canonical(beside)
+        if not all(turn.weight for turn in self.messages):
+            told += canonical([turn.weight for turn in self.messages])
+        digest.update(_bytes(told))
         whole = digest.digest()[:8]
         object.__setattr__(self, "_digest", (asked if len(self.messages) > 1 else whole) + whole)
 
@@ -269,12 +271,16 @@ class Rated(Example):
         return {"good": self.good}
 
 
-def _hashed(turn: Message) -> bytes:
-    """The turn as bytes that no other turn gives, also in a row with others."""
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _told(turn: Message) -> str:
+    """The turn as text that no other turn gives, also in a row with others."""
     text = f"{turn.role} {len(turn.content)} {turn.content}"
     if turn.tool_calls or turn.tool_call_id:
         text += canonical([[call.to_json() for call in turn.tool_calls], turn.tool_call_id])
-    return text.encode("utf-8", "surrogatepass")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

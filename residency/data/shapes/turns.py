@@ -36,10 +36,11 @@ def read_turns(turns: Any, what: str = "'messages'") -> tuple[Message, ...]:
 
 
 def _turn(number: int, turn: Any) -> Message:
-    if isinstance(turn, Mapping) and "role" in turn:
-        return _message(number, turn)
-    if isinstance(turn, Mapping) and "from" in turn:
-        return _spoken(number, turn)
+    if isinstance(turn, Mapping):
+        if "role" in turn:
+            return _message(number, turn)
+        if "from" in turn:
+            return _spoken(number, turn)
     raise RowError(f"turn {number} is no object with role and content", MEND)
 
 
@@ -87,6 +88,8 @@ def _weight(number: int, turn: Mapping[str, Any], role: str) -> Literal[0, 1]:
 
 def _with_ids(turns: list[Message]) -> tuple[Message, ...]:
     """Calls without an id get one, and results without one answer the calls that wait, in their order."""
+    if not any(turn.tool_calls or turn.role == "tool" for turn in turns):
+        return tuple(turns)
     given, waiting = 0, list[str]()
     told = []
     for turn in turns:
