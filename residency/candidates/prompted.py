@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from residency.core.progress import Advance
@@ -35,11 +35,11 @@ class Prompted:
         if self.instructions:
             own = [turn.content for turn in prompt if turn.role == "system"]
             told = "\n\n".join([self.instructions, *own])
-            prompt = (Message("system", told), *_without_system(prompt))
+            prompt = Conversation((Message("system", told), *_without_system(prompt)), prompt.tools)
         prompt = with_system(prompt, self.system)
         head = 1 if prompt[0].role == "system" else 0
-        shown = tuple(turn for shot in self.shots for turn in _without_system(shot.messages))
-        return (*prompt[:head], *shown, *prompt[head:])
+        shown = (turn for shot in self.shots for turn in _without_system(shot.messages))
+        return Conversation((*prompt.turns[:head], *shown, *prompt.turns[head:]), prompt.tools)
 
     def answer(self, examples: Sequence[Example], max_new_tokens: int, advance: Advance) -> list[Completion]:
         """A completion for each example."""
@@ -64,8 +64,8 @@ def draw_shots(examples: Sequence[Example], k: int, seed: int) -> tuple[Example,
 
 
 def _length(example: Example) -> int:
-    return sum(len(m.content) for m in example.messages)
+    return sum(len(m.text) for m in example.messages)
 
 
-def _without_system(conversation: Conversation) -> Conversation:
-    return tuple(m for m in conversation if m.role != "system")
+def _without_system(turns: Iterable[Message]) -> Iterator[Message]:
+    return (turn for turn in turns if turn.role != "system")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from residency.chat.template import Template
 from residency.core.errors import ResidencyError
@@ -32,9 +32,15 @@ class Surroundings:
 
 def around_mark(template: Template, conversation: Conversation, index: int) -> tuple[str, str] | None:
     """The text before and after turn `index`, or None if the template does not show it once."""
-    marked = (*conversation[:index], Message(conversation[index].role, MARK), *conversation[index + 1 :])
+    marked = with_turn(conversation, index, replace(conversation[index], content=MARK))
     before, *rest = template.text(marked).split(MARK)
     return (before, rest[0]) if len(rest) == 1 else None
+
+
+def with_turn(conversation: Conversation, index: int, turn: Message) -> Conversation:
+    """The conversation with another turn in the place of number `index`."""
+    turns = (*conversation.turns[:index], turn, *conversation.turns[index + 1 :])
+    return Conversation(turns, conversation.tools)
 
 
 def first_solid(template: Template, ids: list[int]) -> int | None:
@@ -50,9 +56,9 @@ def probe(template: Template) -> Surroundings:
             of its own, so that a model could not learn to stop.
     """
     try:
-        found = around_mark(template, (_QUESTION, _ANSWER), 1)
-        prompt = template.text((_QUESTION,), generation_prompt=True)
-        past = template.text((_QUESTION, _ANSWER, _QUESTION))
+        found = around_mark(template, Conversation((_QUESTION, _ANSWER)), 1)
+        prompt = template.text(Conversation((_QUESTION,)), generation_prompt=True)
+        past = template.text(Conversation((_QUESTION, _ANSWER, _QUESTION)))
     except ResidencyError as error:
         raise ResidencyError(error.what, "base.model", _PLAIN_FIX) from None
     if found is None:

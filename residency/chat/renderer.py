@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from residency.chat.probe import probe
 from residency.chat.spans import Layout, lay_out, supervise
 from residency.chat.template import Template
+from residency.chat.tools import ToolFormat, probe_tools
 from residency.core.errors import ResidencyError
-from residency.core.records import Conversation
+from residency.core.records import Conversation, Tools
 from residency.core.records import fingerprint as hash_of
 
 _CHUNK = 1024
@@ -23,7 +24,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Rendered(NamedTuple):
-    """A conversation as tokens; `supervised` marks those that the assistant wrote, stop token included."""
+    """A conversation as tokens; `supervised` marks those to learn.
+
+    These are what the assistant wrote, stop tokens included, but for turns of weight 0; and all of a
+    plain text but its first token, which nothing foretells.
+    """
 
     ids: list[int]
     supervised: list[bool]
@@ -59,21 +64,32 @@ class Renderer:
             "stop_ids": sorted(self.stop_ids),
             "tokenizer": backend,
         }
+        if self._template.tool_source != self._template.source:
+            content["tool_template"] = self._template.tool_source
         return hash_of(content)
+
+    @cached_property
+    def _tools(self) -> ToolFormat:
+        """What the template does with tools; looked at when the first conversation has some."""
+        return probe_tools(self._template.tokenizer, self.stop_ids, self._lead)
+
+    @property
+    def reads_calls(self) -> bool:
+        """Whether `decode` tells the tool calls of an answer as `Message.text` does."""
+        return self._tools.written is not None
 
     def special_token_in(self, conversation: Conversation) -> str | None:
         """The first text in the conversation that the tokenizer would read as structure, if there is one."""
-        found = (self._structure.search(turn.content) for turn in conversation)
+        found = (self._structure.search(text) for text in _texts(conversation))
         return next((match.group() for match in found if match), None)
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         """The tokens that a server feeds: the conversation, and the header of the answer to come.
 
         Raises:
-            ResidencyError: the content holds structure, or the template refuses the turns.
+            ResidencyError: the content holds structure, or the template refuses or leaves out something.
         """
-        self._check(conversation)
-        text = self._template.text(conversation, generation_prompt=True)
+        text = self._checked(conversation).text(conversation, generation_prompt=True)
         return self._template.encode([text])[text]
 
     def render(self, conversation: Conversation) -> Rendered:
@@ -107,11 +123,12 @@ class Renderer:
             outcomes += [self._supervise(layout, encoded) for layout in layouts]
         return outcomes
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], tools: Tools = ()) -> str:
         """The text of an answer up to its stop token, every space kept.
 
         What the template itself writes around an answer (an empty thought, a space) is taken off again,
-        also where only its beginning has been generated yet. Other special tokens are shown as text.
+        also where only its beginning has been generated yet. Other special tokens are shown as text. With
+        `tools`, calls of the form that the template writes are told as `Message.text` tells them.
         """
         end = next((i for i, token in enumerate(ids) if token in self.stop_ids), len(ids))
         # Some decoders drop the first space of a text, so the answer may not come first.
@@ -120,21 +137,30 @@ class Renderer:
         text = self._template.decode([anchor, *ids[:end]]).removeprefix(head)
         if end < len(ids):
             text = text.removesuffix(self._tail)
-        return "" if self._lead.startswith(text) else text.removeprefix(self._lead)
+        text = "" if self._lead.startswith(text) else text.removeprefix(self._lead)
+        written = self._tools.written if tools else None
+        return (written.read(text) if written else None) or text
 
-    def _check(self, conversation: Conversation) -> None:
+    def _checked(self, conversation: Conversation) -> Template:
+        """The template that writes the conversation, once nothing in it can be misread or left out."""
         token = self.special_token_in(conversation)
         if token is not None:
             what = f"The text holds {token!r}, which the model reads as the structure of the chat."
             raise ResidencyError(what, "chat", "Take it out, or write it with a space in it.")
-        if any(_SURROGATE.search(turn.content) for turn in conversation):
+        if any(_SURROGATE.search(text) for text in _texts(conversation)):
             what = "The text holds half of a surrogate pair, which is not a character."
             raise ResidencyError(what, "chat", "Write the file anew as UTF-8, with whole characters.")
+        if not conversation.calls_tools:
+            return self._template
+        self._tools.require(conversation)
+        return self._tools.template
 
     def _lay_out(self, conversation: Conversation) -> Layout | ResidencyError:
         try:
-            self._check(conversation)
-            return lay_out(self._template, conversation)
+            template = self._checked(conversation)
+            if conversation.is_text:
+                return Layout(conversation[0].content, ())
+            return lay_out(template, conversation)
         except ResidencyError as error:
             return error
 
@@ -143,8 +169,31 @@ class Renderer:
     ) -> Rendered | ResidencyError:
         if isinstance(layout, ResidencyError):
             return layout
+        if not layout.turns:
+            return self._plain(encoded[layout.text])
         try:
             supervised = supervise(self._template, layout, encoded, self.stop_ids)
             return Rendered(encoded[layout.text].copy(), supervised)
         except ResidencyError as error:
             return error
+
+    def _plain(self, text_ids: list[int]) -> Rendered | ResidencyError:
+        """Plain text with the tokenizer's end behind it and, where the tokenizer begins texts so, its BOS."""
+        tokenizer = self._template.tokenizer
+        if tokenizer.eos_token_id is None:
+            what = "The base's tokenizer has no end token: a model trained on plain text would never stop."
+            return ResidencyError(what, "chat", "Name another base.")
+        bos = [i for i in tokenizer("")["input_ids"][:1] if i == tokenizer.bos_token_id]
+        ids = [*bos, *text_ids, tokenizer.eos_token_id]
+        return Rendered(ids, [False, *[True] * (len(ids) - 1)])
+
+
+def _texts(conversation: Conversation) -> Iterator[str]:
+    """Every text in a conversation that somebody wrote."""
+    for turn in conversation:
+        yield turn.content
+        if turn.tool_calls or turn.tool_call_id:
+            calls = [call.to_json() for call in turn.tool_calls]
+            yield json.dumps([calls, turn.tool_call_id], ensure_ascii=False)
+    if conversation.tools:
+        yield json.dumps(conversation.tools, ensure_ascii=False)

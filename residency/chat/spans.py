@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from residency.chat.probe import around_mark, first_solid
+from residency.chat.probe import MARK, around_mark, first_solid, with_turn
 from residency.chat.template import TURNS_FIX, Template
 from residency.core.errors import ResidencyError
 from residency.core.records import Conversation
@@ -19,12 +20,15 @@ class Turn:
     """Where to look for the assistant's turn number `number`.
 
     It begins where the first text of `befores` ends whose tokens begin the conversation. It ends with
-    the first stop token from there on; `after` is the text behind a past turn, which must agree.
+    the first stop token from there on; `after` is the text behind a past turn, which must agree. With
+    tool calls it begins within them.
     """
 
     number: int
     befores: tuple[str, ...]
     after: str | None
+    learned: bool
+    calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,12 @@ def lay_out(template: Template, conversation: Conversation) -> Layout:
         what = f"The conversation ends with a {conversation[last].role} turn: there is nothing to learn."
         raise ResidencyError(what, "chat", "End it with the assistant's answer.")
     past = [
-        _past(template, conversation, index, text)
+        (_past_calls if turn.tool_calls else _past)(template, conversation, index, text)
         for index, turn in enumerate(conversation[:last])
-        if turn.role == "assistant"
+        if turn.role == "assistant" and turn.weight
     ]
-    return Layout(text, (*past, Turn(last + 1, (_prompt(template, conversation, last),), None)))
+    prompt, learned = _prompt(template, conversation, last), bool(conversation[last].weight)
+    return Layout(text, (*past, Turn(last + 1, (prompt,), None, learned)))
 
 
 def _prompt(template: Template, conversation: Conversation, index: int) -> str:
@@ -71,9 +76,21 @@ def _past(template: Template, conversation: Conversation, index: int, text: str)
     if found is not None:
         before, after = found
         if text.startswith(before) and text.endswith(after) and len(before) + len(after) <= len(text):
-            return Turn(index + 1, (_prompt(template, conversation, index), before), after)
+            return Turn(index + 1, (_prompt(template, conversation, index), before), after, True)
     what = f"The assistant's turn {index + 1} cannot be found in the text that the chat template writes."
     raise ResidencyError(what, "chat", PAST_FIX)
+
+
+def _past_calls(template: Template, conversation: Conversation, index: int, text: str) -> Turn:
+    """A past turn with tool calls: other arguments of the last call change the text within the turn alone."""
+    turn = conversation[index]
+    *others, last = turn.tool_calls
+    marked = replace(turn, tool_calls=(*others, replace(last, arguments={MARK: MARK})))
+    other = template.text(with_turn(conversation, index, marked))
+    after = os.path.commonprefix([text[::-1], other[::-1]])[::-1]
+    shown = around_mark(template, conversation, index) if turn.content else None
+    befores = (_prompt(template, conversation, index), *(shown[:1] if shown else ()))
+    return Turn(index + 1, befores, after, True, calls=True)
 
 
 def supervise(
@@ -93,21 +110,24 @@ def supervise(
             raise _no_begin(layout, turn)
         end = next((place for place in range(begin, len(ids)) if ids[place] in stop_ids), None)
         after = None if turn.after is None else encoded[turn.after]
-        if end is None or not _rest_agrees(template, ids[end:], after, stop_ids):
+        if end is None or not _rest_agrees(template, ids[end:], after, stop_ids, within=turn.calls):
             what = f"Turn {turn.number} does not end with the token that ends the assistant's answer."
             raise ResidencyError(what, "chat", PAST_FIX)
-        mask[begin : end + 1] = [True] * (end + 1 - begin)
+        mask[begin : end + 1] = [turn.learned] * (end + 1 - begin)
     return mask
 
 
 def _rest_agrees(
-    template: Template, rest: list[int], after: list[int] | None, stop_ids: frozenset[int]
+    template: Template, rest: list[int], after: list[int] | None, stop_ids: frozenset[int], *, within: bool
 ) -> bool:
-    """Whether `rest`, from the stop token on, is what stands behind a past turn, counted in stop tokens."""
+    """Whether `rest`, from the stop token on, is what stands behind a past turn, counted in stop tokens.
+
+    Where `after` begins `within` the turn, its first token need not be the stop token.
+    """
     if after is None:
         return True
     same_count = sum(i in stop_ids for i in rest) == sum(i in stop_ids for i in after)
-    return same_count and first_solid(template, after) == rest[0]
+    return same_count and (within or first_solid(template, after) == rest[0])
 
 
 def _no_begin(layout: Layout, turn: Turn) -> ResidencyError:

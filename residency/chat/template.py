@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from residency.core.errors import ResidencyError
-from residency.core.records import Conversation
+from residency.core.records import Conversation, ToolCall
 
 TURNS_FIX = "Order the turns as it wants them: mostly a system turn or none, then user and assistant in turn."
+
+CALLS_FIX = "Write the tools and their calls as it wants them, or name a base made for tools like these."
 
 
 class Template:
     """The template, run in transformers' own sandbox, and the tokenizer it was written for.
 
+    `arguments_as_text` is whether it wants a tool call's arguments as JSON text and not as an object.
+
     Raises:
         ResidencyError: the tokenizer has no chat template, or is not one of the `tokenizers` library.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, arguments_as_text: bool = False) -> None:
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             what = f"The base's tokenizer is a {type(tokenizer).__name__}, which has no tokenizer.json."
             raise ResidencyError(what, "base.model", "Name a model that ships a tokenizer.json.")
         self.tokenizer = tokenizer
+        self.arguments_as_text = arguments_as_text
         try:
             self.source = tokenizer.get_chat_template()
+            self.tool_source = tokenizer.get_chat_template(tools=[])
         except ValueError:
             fix = "Name an instruct model: its tokenizer brings the chat template it was trained with."
             raise ResidencyError("The base's tokenizer has no chat template.", "base.model", fix) from None
@@ -39,16 +47,38 @@ class Template:
         """
         if not conversation:
             raise ResidencyError("The conversation has no turns.", "chat", "Give it a user turn at least.")
-        messages = [{"role": turn.role, "content": turn.content} for turn in conversation]
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=generation_prompt
+                self._messages(conversation),
+                tools=list(conversation.tools) or None,  # type: ignore[arg-type]
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:  # a template that adds text to an object, or to nothing
             what = f"The chat template refuses the conversation: {str(error).rstrip('.')}."
-            raise ResidencyError(what, "chat", TURNS_FIX) from None
+            fix = CALLS_FIX if conversation.calls_tools else TURNS_FIX
+            raise ResidencyError(what, "chat", fix) from None
         assert isinstance(text, str)
         return text
+
+    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
+        """The turns as templates read them; a tool's answer is given the name of the tool that was called."""
+        names: dict[str, str] = {}
+        messages = []
+        for turn in conversation:
+            message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+            if turn.tool_calls:
+                names |= {call.id: call.name for call in turn.tool_calls}
+                message["tool_calls"] = [self._call(call) for call in turn.tool_calls]
+            if turn.role == "tool":
+                message |= {"tool_call_id": turn.tool_call_id, "name": names.get(turn.tool_call_id)}
+            messages.append(message)
+        return messages
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        as_text = self.arguments_as_text
+        arguments = json.dumps(call.arguments, ensure_ascii=False) if as_text else call.arguments
+        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
     def encode(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """Token ids of each different text; nothing is added, for the template wrote the BOS itself."""

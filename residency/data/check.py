@@ -15,9 +15,10 @@ from residency.data.duplicates import conflicts, repeats, rephrased
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import list_files, shown_name
+from residency.data.shapes.preferences import PREFERENCE
 from residency.data.sources import naming_roots
 from residency.data.twins import Twins, find_twins, near_findings
-from residency.data.usable import Measure, Refusal, Renderer, check_system
+from residency.data.usable import RATED_BAD, Measure, Reading, Refusal, Renderer, check_system
 
 FILES = ("train", "validation", "test")
 _TOLD = {"duplicate": "duplicate of", "conflict": "conflict with"}
@@ -88,6 +89,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
             *find_all(kept.values(), data),
             *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
             *passed_over(sources.values()),
+            *told_shapes(list(readings.values())),
         ),
         {name: reading.rows for name, reading in readings.items()},
         twins,
@@ -182,15 +184,33 @@ def passed_over(sources: Iterable[Path]) -> list[Finding]:
     return [Finding("unread-files", "note", f"Not read: {shown}.", (), fix)]
 
 
+def told_shapes(readings: Sequence[Reading]) -> list[Finding]:
+    """Notes on files that mix shapes, and on what is learned from preferences."""
+    findings = []
+    if mixed := [reading for reading in readings if len(reading.shapes) > 1]:
+        counts = [", ".join(f"{n:,} {shape}" for shape, n in r.shapes.most_common()) for r in mixed]
+        told = "; ".join(f"{r.source.name}: {count}" for r, count in zip(mixed, counts, strict=True))
+        fix = "Nothing, if that is meant: each row is read by its own columns."
+        findings.append(Finding("mixed-shapes", "note", f"Rows of several shapes: {told}.", (), fix))
+    if preferences := sum(reading.shapes[PREFERENCE.name] for reading in readings):
+        what = (
+            f"{plural(preferences, 'row', 'is')} a choice between two answers: sft learns the one that was "
+            "preferred; the other stays on record."
+        )
+        findings.append(Finding("preferences", "note", what, (), "Nothing is to be done."))
+    return findings
+
+
 def _refused_by(check: str, refusals: Sequence[Refusal]) -> Finding:
     reasons = list(dict.fromkeys(refusal.fate.detail for refusal in refusals))
     shown = "; ".join(reasons[:3]) + ("; and others" if len(reasons) > 3 else "")
     what = f"{plural(len(refusals), 'row')} left out: {shown}."
+    mistake = check != RATED_BAD
     return Finding(
         check,
-        "error",
+        "error" if mistake else "note",
         what,
-        tuple(Flag(r.fate.source, r.fate.detail, suspicion=1) for r in refusals),
+        tuple(Flag(r.fate.source, r.fate.detail, suspicion=float(mistake)) for r in refusals),
         refusals[0].fix,
     )
 

@@ -31,6 +31,8 @@ _BLANKS = _Blanks()
 def wording(example: Example) -> str:
     """Hash of the prompt's words: rows that differ in case, spacing or punctuation alone share it.
 
+    Plain text has no prompt, and its words are taken.
+
     Rows with the same `input_id` share it too, so it is the group that a split keeps together.
     """
     return fingerprint(words(example))
@@ -38,7 +40,8 @@ def wording(example: Example) -> str:
 
 def words(example: Example) -> str:
     """The prompt's words, a turn a line behind its role."""
-    return "\n".join(f"{turn.role} {_words(turn.content)}" for turn in example.prompt)
+    turns = example.messages if example.is_text else example.prompt
+    return "\n".join(f"{turn.role} {_words(turn.text)}" for turn in turns)
 
 
 def same_words(one: str, other: str) -> bool:

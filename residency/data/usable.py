@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.core.records import Conversation, Example, Message, with_system
+from residency.core.records import Conversation, Example, Message, Rated, with_system
 from residency.data.findings import plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import read_rows
 from residency.data.rows import Row
-from residency.data.shapes import RowError, shape_of, to_example
+from residency.data.shapes import RowError, read_row
 
 if TYPE_CHECKING:
     from residency.chat import Rendered
 
 _BATCH = 512
+RATED_BAD = "rated-bad"
+"""The check that leaves out answers rated bad: no mistakes, so `max_refused` does not count them."""
 
 
 class Renderer(Protocol):
@@ -58,6 +61,8 @@ class Reading:
     refusals: list[Refusal] = field(default_factory=list)
     unused: dict[str, None] = field(default_factory=dict)
     """Columns that no row's shape asked for, in the order met."""
+    shapes: Counter[str] = field(default_factory=Counter)
+    """Rows by shape."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +97,21 @@ class Measure:
         return reading
 
     def _example(self, row: Row, reading: Reading) -> Example:
-        example = to_example(row, self.data.input, self.data.output)
-        if row.content is not None:
-            shape = shape_of(row.content, self.data.input, self.data.output)
-            used = (*shape.needed, *shape.optional, self.group)
-            reading.unused |= dict.fromkeys(name for name in row.content if name not in used)
-            example = replace(example, group=_group(row.content, self.group))
-        if token := self.renderer.special_token_in(example.messages):
+        example, shape = read_row(row, self.data.input, self.data.output)
+        reading.shapes[shape.name] += 1
+        used = (*shape.needed, *shape.optional, self.group)
+        reading.unused |= dict.fromkeys(name for name in row.content or () if name not in used)
+        example = replace(example, group=_group(row.content or {}, self.group))
+        if isinstance(example, Rated) and not example.good:
+            reason = "rated bad: sft learns only from good answers"
+            raise RowError(reason, "Nothing is to be done.", RATED_BAD)
+        if token := self.renderer.special_token_in(example.conversation):
             reason = f"its text holds {token!r}, which the model reads as the structure of the chat"
             raise RowError(reason, "Take it out, or write it in another way.", "special-token")
         return example
 
     def _count_tokens(self, examples: Sequence[Example], reading: Reading) -> None:
-        conversations = [with_system(example.messages, self.system) for example in examples]
+        conversations = [with_system(example.conversation, self.system) for example in examples]
         rendered = self.renderer.render_each(conversations)
         for example, outcome in zip(examples, rendered, strict=True):
             if isinstance(outcome, ResidencyError):
@@ -125,18 +132,21 @@ class Measure:
         if over <= 0:
             return None
         detail = f"over-long by {plural(over, 'token')}"
-        prompt = len(self.renderer.prompt_ids(with_system(row.example.prompt, self.system)))
-        if prompt >= self.data.max_tokens:
-            detail += f": the prompt alone has {prompt:,}, so that the answer would be cut away entirely"
+        if not row.example.is_text:
+            prompt = len(self.renderer.prompt_ids(with_system(row.example.prompt, self.system)))
+            if prompt >= self.data.max_tokens:
+                detail += f": the prompt alone has {prompt:,}, so that the answer would be cut away entirely"
         fix = f"Shorten it, or allow it: --set data.max_tokens={row.tokens}"
         return Refusal(Fate.of(row, "over-long", detail), "over-long", fix)
 
     def _require_usable(self, reading: Reading) -> None:
-        refused = len(reading.refusals)
+        mistakes = [refusal for refusal in reading.refusals if refusal.check != RATED_BAD]
+        refused = len(mistakes)
         if reading.usable and refused / reading.rows <= self.data.max_refused:
             return
-        rows = "; ".join(str(refusal) for refusal in reading.refusals[:3])
-        fix = reading.refusals[0].fix
+        told = mistakes or reading.refusals
+        rows = "; ".join(str(refusal) for refusal in told[:3])
+        fix = told[0].fix
         if not reading.usable:
             what = f"None of {plural(reading.rows, 'row')} can be used: {rows}."
             raise ResidencyError(what, str(reading.source), fix)
@@ -151,7 +161,7 @@ class Measure:
 
 def check_system(system: str, renderer: Renderer) -> None:
     """Raise a ResidencyError if the system prompt holds text that would be read as structure."""
-    if system and (token := renderer.special_token_in((Message("system", system),))):
+    if system and (token := renderer.special_token_in(Conversation((Message("system", system),)))):
         what = f"The system prompt holds {token!r}, which the model reads as the structure of the chat."
         raise ResidencyError(what, "task.system", "Take it out, or write it in another way.")
 

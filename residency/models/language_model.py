@@ -50,13 +50,13 @@ class LocalModel:
         )
         return [
             Completion(
-                text=self.renderer.decode(answer.ids),
+                text=self.renderer.decode(answer.ids, conversation.tools),
                 prompt_tokens=len(prompt),
                 completion_tokens=len(answer.ids) + answer.stopped,
                 seconds=answer.seconds,
                 finish="stop" if answer.stopped else "length",
             )
-            for prompt, answer in zip(prompts, answers, strict=True)
+            for conversation, prompt, answer in zip(conversations, prompts, answers, strict=True)
         ]
 
     def likelihoods(
@@ -74,7 +74,9 @@ class LocalModel:
 
     def _question(self, conversation: Conversation, texts: Sequence[str]) -> Question:
         prompt = self.renderer.prompt_ids(conversation)
-        wholes = self.renderer.render_many([(*conversation, Message("assistant", text)) for text in texts])
+        wholes = self.renderer.render_many(
+            [Conversation((*conversation, Message("assistant", text)), conversation.tools) for text in texts]
+        )
         answers = [
             [i for i, said in zip(ids[len(prompt) :], supervised[len(prompt) :], strict=True) if said][:-1]
             for ids, supervised in wholes

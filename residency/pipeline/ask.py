@@ -19,6 +19,7 @@ from residency.evals.scorers import get_scorer
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LanguageModel, LocalModel
 from residency.models.load import load_base
+from residency.pipeline.askable import askable, require_askable
 
 
 def ask_baselines(
@@ -28,8 +29,9 @@ def ask_baselines(
     rows = Frozen.read(frozen)
     base = load_base(recipe.base, getattr(torch, dtype))
     model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size)
-    train = [row.example for row in rows.train]
+    train = askable([row.example for row in rows.train])
     test = [row.example for row in rows.test]
+    require_askable(test, base.renderer)
     scored = [
         row
         for candidate in baselines(recipe, instructions, model, train)
@@ -58,7 +60,7 @@ def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report:
     tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
     answering = tuned.answering(recipe.candidates.batch_size)
     candidate = Prompted("tuned", answering, system=recipe.task.system)
-    train = [row.example for row in rows.train]
+    train = askable([row.example for row in rows.train])
     sample = random.Random(recipe.split.seed).sample(train, min(recipe.verdict.train_sample, len(train)))
     scored = _score(candidate, "test", [row.example for row in rows.test], recipe, report)
     scored += _score(candidate, "train", sample, recipe, report)

@@ -8,6 +8,7 @@ from pathlib import Path
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe
+from residency.core.records import Example
 from residency.core.workspace import write_jsonl
 from residency.data.check import Examination, examine
 from residency.data.lock import LOCKED, Lock
@@ -30,7 +31,8 @@ def check(recipe: Recipe, folder: Path) -> None:
     scorer = get_scorer(recipe.task.scorer)
     for rows in examination.examples.values():
         for row in rows:
-            require_form(scorer, row.example)
+            if not row.example.is_text:
+                require_form(scorer, row.example)
     _require_room(examination, recipe)
     examination.write(folder)
 
@@ -38,7 +40,7 @@ def check(recipe: Recipe, folder: Path) -> None:
 def _require_room(examination: Examination, recipe: Recipe) -> None:
     """Refuse `task.max_new_tokens` that would cut off more than a tenth of the answers wanted."""
     room = recipe.task.max_new_tokens
-    rows = [row for kept in examination.examples.values() for row in kept if len(row.example.messages) < 4]
+    rows = [row for kept in examination.examples.values() for row in kept if _is_single(row.example)]
     longer = [row for row in rows if row.supervised_tokens > room]
     if len(longer) > len(rows) / 10:
         longest = max(row.supervised_tokens for row in longer)
@@ -47,6 +49,11 @@ def _require_room(examination: Examination, recipe: Recipe) -> None:
             f"task.max_new_tokens, e.g. {longer[0].example.source}",
             f"Give them room: --set task.max_new_tokens={longest}",
         )
+
+
+def _is_single(example: Example) -> bool:
+    """Whether what is learned is the answer alone."""
+    return len(example.messages) < 4 and not example.is_text
 
 
 def freeze_rows(recipe: Recipe, checked: Path, lock: Lock, folder: Path) -> None:

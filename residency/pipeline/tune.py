@@ -29,6 +29,7 @@ from residency.models.memory import PeakMemory, used_memory
 from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
 from residency.models.precision import best_device
 from residency.models.source import locate
+from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.plan import gib
 from residency.pipeline.room import checkpointing, decide_checkpointing
 from residency.pipeline.watch import watch_score
@@ -85,7 +86,9 @@ class Bench:
         if self.recipe.train.watch == "loss":
             return None
         answering = LocalModel(model, renderer, self.recipe.candidates.batch_size)
-        return watch_score(self.recipe, answering, [row.example for row in self.rows.validation])
+        validation = askable([row.example for row in self.rows.validation])
+        require_askable(validation, renderer)
+        return watch_score(self.recipe, answering, validation)
 
     def card(self, base: LoadedBase, settings: Train) -> Card:
         """What the artifact of a training is to be loaded with."""
@@ -153,4 +156,4 @@ def _told(trainer: Trainer, weights: Trainable, trained: Trained) -> dict[str, A
 
 def render(renderer: Renderer, rows: Sequence[Checked], system: str) -> list[Rendered]:
     """The rows as the tuned model sees them: token ids, and which of them it learns."""
-    return renderer.render_many([with_system(row.example.messages, system) for row in rows])
+    return renderer.render_many([with_system(row.example.conversation, system) for row in rows])

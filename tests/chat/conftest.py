@@ -30,7 +30,7 @@ def talk() -> Callable[..., Conversation]:
     """`talk("u:Hi", "a:Hello")` is a conversation of two turns."""
 
     def make(*turns: str) -> Conversation:
-        return tuple(Message(ROLES[turn[0]], turn[2:]) for turn in turns)
+        return Conversation(tuple(Message(ROLES[turn[0]], turn[2:]) for turn in turns))
 
     return make
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residency.core.errors import ResidencyError
-from residency.core.records import Message
+from residency.core.records import Conversation, Message
 
 # Much white space and many odd characters, for that is where tokenizers join across a boundary.
 SPACED = st.sampled_from(" \n\t\r.,'<|>_abAB1é中\u0301\u200d\U0001f600")
@@ -22,7 +22,8 @@ def test_prompt_and_answer_are_the_whole(
     packaged, renderer, as_transformers, answers, system, question, answer
 ):
     turns = [Message("user", question), Message("assistant", answer)]
-    conversation = (*([] if system is None else [Message("system", system)]), *turns)
+    first = [] if system is None else [Message("system", system)]
+    conversation = Conversation((*first, *turns))
     whole = as_transformers(packaged, conversation)
     prompt = as_transformers(packaged, conversation[:-1], add_generation_prompt=True)
     if whole[: len(prompt)] != prompt:
@@ -39,8 +40,9 @@ def test_prompt_and_answer_are_the_whole(
 @settings(deadline=None, max_examples=100)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS.filter(lambda t: not t[:1].isspace())), min_size=1, max_size=4))
 def test_every_turn_of_the_assistant_is_supervised_and_nothing_else(packaged, renderer, answers, pairs):
-    conversation = tuple(
-        Message(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)
+    roles = ("user", "assistant")
+    conversation = Conversation(
+        tuple(Message(role, text) for pair in pairs for role, text in zip(roles, pair, strict=True))
     )
     rendered = renderer.render(conversation)
     found = answers(rendered)

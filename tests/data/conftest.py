@@ -15,7 +15,7 @@ class Rendered(NamedTuple):
 
 
 class WordRenderer:
-    """One token a word; the assistant's words are supervised, except for the word `mute`.
+    """One token a word; the assistant's words and plain text are supervised, except for the word `mute`.
 
     It refuses two user turns in a row, as some templates do, and reads <|end|> as structure.
     """
@@ -34,7 +34,9 @@ class WordRenderer:
         if ("user", "user") in zip(roles, roles[1:], strict=False):
             return ResidencyError("The template refuses two user turns in a row.", "chat", "Join them.")
         words = [(turn.role, word) for turn in conversation for word in turn.content.split()]
-        return Rendered([0] * len(words), [role == "assistant" and word != "mute" for role, word in words])
+        return Rendered(
+            [0] * len(words), [role in ("assistant", "text") and word != "mute" for role, word in words]
+        )
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data, Split
+from residency.core.records import Message, Preference
 from residency.data import usable
 from residency.data.check import Examination, examine
 from residency.data.ledger import count_fates
@@ -58,8 +59,9 @@ def test_every_bad_row_has_its_fate_and_its_finding(tmp_path: Path, renderer: An
         "zero-supervised": [4],
         "over-long": [5, 6],
         "template": [7],
+        "mixed-shapes": [],
     }
-    assert {finding.severity for finding in examination.findings} == {"error"}
+    assert {finding.severity for finding in examination.findings[:-1]} == {"error"}
     details = {fate.source.row: (fate.fate, fate.detail) for fate in examination.fates}
     assert details[2] == ("refused", "no assistant turn")
     assert details[5] == ("over-long", "over-long by 7 tokens")
@@ -156,6 +158,52 @@ def test_a_row_has_the_group_that_its_column_says(tmp_path: Path, renderer: Any)
     assert found(examination) == {"columns": [20]}
     assert kept[0].id == replace(kept[0], group="").id
     assert type(kept[0]).from_json(kept[0].to_json()).group == "0"
+
+
+def test_answers_rated_bad_are_left_out_and_are_no_mistakes(tmp_path: Path, renderer: Any) -> None:
+    rows = [{"prompt": f"question {i}", "completion": "yes", "label": i % 2 == 0} for i in range(20)]
+    examination = check(tmp_path, rows, renderer, max_refused=0)
+    assert [row.example.source.row for row in examination.examples["train"]] == [*range(1, 20, 2)]
+    assert {fate.detail for fate in examination.fates} == {"rated bad: sft learns only from good answers"}
+    assert len(examination.fates) == 10
+    (note,) = examination.findings
+    assert (note.id, note.severity, len(note.rows)) == ("rated-bad", "note", 10)
+    with pytest.raises(ResidencyError, match="None of 10 rows can be used: train.jsonl:1 rated bad"):
+        check(tmp_path, rows[1::2], renderer)
+
+
+def test_both_answers_of_a_preference_stay_on_record(tmp_path: Path, renderer: Any) -> None:
+    rows = [{"prompt": f"question {i}", "chosen": "yes", "rejected": "no way"} for i in range(3)]
+    examination = check(tmp_path, [*rows, {**rows[0], "rejected": "yes"}], renderer)
+    first = examination.examples["train"][0]
+    assert (first.example.answer, first.tokens, first.supervised_tokens) == ("yes", 3, 1)
+    assert found(examination) == {"preference": [4], "preferences": []}
+    assert "3 rows are a choice between two answers" in examination.findings[1].explanation
+    folder = tmp_path / "stage"
+    folder.mkdir()
+    examination.write(folder)
+    again = Examination.read(folder).examples["train"][0].example
+    assert isinstance(again, Preference)
+    assert again.rejected == Message("assistant", "no way")
+
+
+def test_plain_texts_do_not_contradict_each_other(tmp_path: Path, renderer: Any) -> None:
+    texts = ["one two", "three", "One two!", "three"]
+    examination = check(tmp_path, [{"text": text} for text in texts], renderer, system="Answer me.")
+    assert [row.example.answer for row in examination.examples["train"]] == ["one two", "three", "One two!"]
+    assert examination.examples["train"][0].tokens == 2
+    assert found(examination) == {"duplicate": [4], "same-wording": [3]}
+    long = check(tmp_path, [{"text": "word " * 17}, *GOOD], renderer, max_tokens=16)
+    assert [fate.detail for fate in long.fates] == ["over-long by 1 token"]
+
+
+def test_shapes_are_mixed_row_by_row(tmp_path: Path, renderer: Any) -> None:
+    turns = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "tell"}]
+    examination = check(tmp_path, [{"messages": turns}, *GOOD[:2], {"text": "once"}], renderer)
+    assert len(examination.examples["train"]) == 4
+    (note,) = examination.findings
+    counts = "train.jsonl: 2 input and answer, 1 messages, 1 plain text"
+    assert (note.severity, note.explanation) == ("note", f"Rows of several shapes: {counts}.")
 
 
 def test_unused_columns_are_noted(tmp_path: Path, renderer: Any) -> None:

@@ -31,7 +31,7 @@ def question(seed: int) -> str:
 
 def row(ask: str, number: int, tell: str = "yes", group: str = "") -> Checked:
     turns = (Message("user", ask), Message("assistant", tell))
-    return Checked(Example(turns, Source("train.jsonl", number), group), 3, 1)
+    return Checked(Example(turns, Source("train.jsonl", number), group=group), 3, 1)
 
 
 ROWS = [row(question(i), i) for i in range(30)]

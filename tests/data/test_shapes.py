@@ -91,8 +91,6 @@ def turns(*roles: str, **extra: Any) -> dict[str, Any]:
         (turns("assistant"), "no user turn", "roles"),
         (turns("user", "system", "assistant"), "a system turn that is not the first", "roles"),
         (turns("developer", "user", "assistant"), "turn 1 has the role 'developer'", "roles"),
-        (turns("user", "tool", "assistant"), "tool calls are not supported yet", "tools"),
-        (turns("user", "assistant", tools=[{}]), "tool calls are not supported yet", "tools"),
         ({"messages": []}, "'messages' is not a list of turns", "malformed"),
         ({"messages": "user: hi"}, "'messages' is not a list of turns", "malformed"),
         ({"messages": ["hi"]}, "turn 1 is no object with role and content", "malformed"),
@@ -116,21 +114,21 @@ def test_an_empty_turn_within_a_conversation_is_named() -> None:
     assert refusal(content).reason == "empty answer (turn 2)"
 
 
-def test_tool_calls_and_weights_within_a_turn() -> None:
-    content = turns("user", "assistant", tools=None)
-    content["messages"][1]["tool_calls"] = []
-    content["messages"][1]["weight"] = 1
-    assert example(content).answer == "assistant"
-    content["messages"][1]["weight"] = 0
-    assert refusal(content).check == "weights"
-    content["messages"][1]["tool_calls"] = [{"id": "1"}]
-    assert refusal(content).reason == "tool calls are not supported yet"
+def test_weights() -> None:
+    content = turns("user", "assistant", "user", "assistant", tools=None)
+    content["messages"][0]["weight"] = 0
+    content["messages"][1] |= {"weight": 0, "tool_calls": []}
+    content["messages"][3]["weight"] = 1
+    assert [turn.weight for turn in example(content).messages] == [1, 0, 1, 1]
+    content["messages"][1]["weight"] = 0.5
+    error = refusal(content)
+    assert (error.reason, error.check) == ("turn 2 has the weight 0.5", "weights")
 
 
 def test_missing_columns_are_told_with_those_there_are() -> None:
     error = refusal({"text": "ask", "category": "tell"})
     assert error.reason == "no known shape; the columns are: text, category"
-    assert "--set data.input=" in error.fix
+    assert "--set data.input=" in error.fix and "leave no column but text" in error.fix
     error = refusal({"text": "ask", "category": "tell"}, "text", "label")
     assert error.reason == "no column 'label'; the columns are: text, category"
 

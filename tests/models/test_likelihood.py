@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from residency.core.progress import no_progress
 from residency.core.recipe import Base
-from residency.core.records import Message
+from residency.core.records import Conversation, Message
 from residency.models.language_model import LocalModel
 from residency.models.likelihood import Question, answer_likelihoods
 from residency.models.load import load_base
@@ -44,7 +44,7 @@ def test_nothing_is_asked():
 def test_texts_are_weighed_as_the_assistant_would_write_them(tmp_path):
     base = load_base(Base(model=str(write_tiny_base(tmp_path / "tiny"))), torch.float32)
     model = LocalModel(base.model, base.renderer, 4)
-    past = (Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "2 + 2?"))
+    past = Conversation((Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "2 + 2?")))
     questions = [(past, ["4", "five"]), (past[:1], ["Hello"])]
     found = model.likelihoods(questions, no_progress)
     # the tiny base's tokens are bytes, so an answer has as many as it has letters; the stop token is not one

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from residency.core.errors import ResidencyError
 from residency.core.progress import no_progress
 from residency.core.recipe import Base, Train
-from residency.core.records import Message
+from residency.core.records import Conversation, Message
 from residency.models.artifact import base_of, load_artifact, save_artifact
 from residency.models.card import Card
 from residency.models.language_model import LocalModel
@@ -25,7 +25,7 @@ from residency.models.scripted import write_tiny_base
 from tests.opened import open_for_training
 
 IDS = torch.tensor([[3, 14, 15, 92, 65, 35]])
-CHAT = [(Message("user", "hello"),)]
+CHAT = [Conversation((Message("user", "hello"),))]
 FOUR_BITS = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
 
 

@@ -52,7 +52,7 @@ class Item(BaseModel):
     @property
     def conversation(self) -> Conversation:
         """The turns before the answer."""
-        return self.messages or (Message("user", self.prompt or ""),)
+        return Conversation(self.messages or (Message("user", self.prompt or ""),))
 
     @property
     def request(self) -> str:
