@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -255,6 +256,17 @@ def test_a_saved_dataset_that_is_damaged(tmp_path: Path, state: str, what: str) 
     (tmp_path / "dataset_info.json").write_text("{}")
     (tmp_path / "state.json").write_text(state)
     assert what in refusal(tmp_path).what
+
+
+def test_a_saved_dataset_whose_texts_lie_outside_of_it(tmp_path: Path) -> None:
+    offsets = pyarrow.py_buffer(struct.pack("<3i", 0, 900, 2))
+    texts = pyarrow.StringArray.from_buffers(2, offsets, pyarrow.py_buffer(b"ab"))
+    table = pyarrow.table({"input": texts})
+    with pyarrow.ipc.new_stream(str(tmp_path / "data.arrow"), table.schema) as stream:
+        stream.write_table(table)
+    (tmp_path / "dataset_info.json").write_text("{}")
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    assert "cannot be read" in refusal(tmp_path).what
 
 
 HUB_ROWS = """

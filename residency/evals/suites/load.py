@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from residency.core.errors import ResidencyError, SeveralErrors
-from residency.data.read import read_rows
+from residency.data.read_json import read_jsonl
 from residency.evals.suites.items import Item, Suite
 
 _FOLDER = Path(str(resources.files("residency.evals.suites")))
@@ -47,7 +47,7 @@ def load_suite(name_or_path: str) -> Suite:
     items: list[Item] = []
     mistakes: list[ResidencyError] = []
     lines: dict[str, int] = {}
-    for row in read_rows(file):
+    for row in read_jsonl(file, file.name):
         place = f"{file}:{row.source.row}"
         if row.content is None:
             mistakes.append(ResidencyError(f"The line cannot be read: {row.problem}.", place, "Mend it."))
@@ -64,6 +64,8 @@ def load_suite(name_or_path: str) -> Suite:
         items.append(item)
     if mistakes:
         raise SeveralErrors(mistakes)
+    if not items:
+        raise ResidencyError("The suite has no items.", str(file), "Write one item a line.")
     return Suite(file.stem, tuple(items))
 
 

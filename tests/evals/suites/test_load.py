@@ -80,7 +80,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path):
 
 @pytest.mark.parametrize("lines", [[], [""]])
 def test_an_empty_suite(tmp_path, lines):
-    with pytest.raises(ResidencyError, match="no rows"):
+    with pytest.raises(ResidencyError, match="no items"):
         load_suite(write(tmp_path, *lines))
 
 
