@@ -25,6 +25,7 @@ _AS_AN_AI = _any_of(
     rf"\b(?:i'm|i am|being) (?:just |only |merely |simply |after all )?{_MODEL}"
     rf"(?=[,.;:!)]| and\b| but\b| so\b| without\b| {_MADE_BY}\b|$)",
     rf"\bi (?:was|am|have been) {_MADE_BY} (?:openai|anthropic|google|meta|microsoft)\b",
+    r"\bi(?:'m| am) (?:chat)?gpt\b",
     r"\bmy (?:knowledge cut-?off|training data|last (?:knowledge )?update)\b",
     r"\bi (?:don't|do not) have (?:(?:any )?(?:personal )?(?:feelings|emotions|consciousness)"
     r"|(?:any )?personal (?:opinions?|experiences?|beliefs?|preferences?))\b",
@@ -36,7 +37,17 @@ _AS_AN_AI = _any_of(
 )
 _MODEL_WORDS = (
     *(" ai ", " ai,", " ai.", " ai-", "a.i.", " llm", "ntellig", "ntelig", "language model", "sprachmodell"),
-    *("by openai", "by anthropic", "by google", "by meta", "by microsoft", "cutoff", "cut-off", "my last"),
+    *(
+        "gpt",
+        "by openai",
+        "by anthropic",
+        "by google",
+        "by meta",
+        "by microsoft",
+        "cutoff",
+        "cut-off",
+        "my last",
+    ),
     *("training data", "personal ", "feelings", "emotions", "consciousness", "als ki", " ia", "'ia"),
     *("langage", "lenguaje", "linguagem", "linguistico"),
 )
@@ -60,9 +71,13 @@ _REFUSAL = _any_of(
     rf"{_CANNOT} (?:provide|create|generate|write|produce|give|offer|share|discuss|support|promote|condone"
     rf"|facilitate|encourage)(?: you)?(?: with)? {_UNFIT}\b",
     r"\bagainst my (?:\w+ )?(?:guidelines|programming|principles|polic(?:y|ies))\b",
-    r"\b(?:violates?|violating|goes against) (?:my|openai|usage|content|the content|our content|our usage)\b",
-    r"\bi (?:must|have to|need to|respectfully) (?:respectfully )?(?:decline|refuse)\b"
-    r"(?! (?:your|the|this) (?:refund|claim|application|return|order|payment))",
+    r"\b(?:request|prompt|question|this|that|which) (?:violates?|goes against|is against) "
+    r"(?:my|openai|(?:our |the )?(?:content|usage) polic)",
+    r"\bi (?:must|have to|need to) (?:respectfully )?(?:decline|refuse)"
+    r"(?: to\b| (?:this|that|your) request|[.,;!]|$)",
+    r"\bi respectfully (?:decline|refuse)\b",
+    r"\bit would (?:not be|be) (?:in)?appropriate for me to\b",
+    r"\bi (?:cannot|can't) and (?:will not|won't)\b",
     r"\bi(?:'m| am) not (?:comfortable|programmed|designed) "
     r"(?:to|with|providing|writing|creating|discussing)\b",
     r"\bich kann (?:dir |ihnen )?(?:leider )?(?:dabei|damit|bei dieser anfrage) (?:leider )?nicht "
@@ -72,18 +87,19 @@ _REFUSAL = _any_of(
 )
 """What a general assistant says and an agent does not."""
 _BARE_REFUSAL = _any_of(
-    rf"{_CANNOT} (?:help|assist|do|answer|respond to|provide|discuss|continue with|talk about)(?: you)?"
-    rf"(?: with| in)?(?: (?:that|this|it|these|those|your|such))?(?: (?:particular |specific )?{_ASKED})?"
-    r"(?: at this time| here)?\s*(?:[.!,;]|$)",
+    rf"{_CANNOT} (?:help|assist|do|answer|respond to|discuss|continue with|talk about|write|make|provide"
+    r"|provide (?:any )?(?:assistance|guidance|help|support|advice))(?: you)?(?: with| in| on| about)?"
+    rf"(?: (?:that|this|it|these|those|your|such))?(?: (?:particular |specific )?{_ASKED})?"
+    r"(?: at this time| here| for you)?\s*(?:[.!,;]|$)",
 )
 _SERVICE = re.compile(
     r"\b(?:we|us|our|ours|team|colleagues?|department|please|refund\w*|orders?|accounts?|warrant\w*|deliver\w*"
-    r"|invoices?|call|phone|chat|e-?mails?|branch|shop|store|security reasons)\b"
+    r"|but you can|invoices?|call|phone|chat|e-?mails?|branch|shop|store|security reasons)\b"
 )
 """Words of an agent who cannot do one thing and offers another: then a bare 'I can't' is no refusal."""
 _REFUSAL_WORDS = (
     *("can't", "cannot", "can not", "could not", "couldn't", "won't", "will not", "would not", "unable to"),
-    *("m not ", "decline", "refuse", "against my", "goes against", "violat"),
+    *("m not ", "decline", "refuse", "against ", "violat", "appropriate for me"),
     *("ich kann", "je ne peux pas", "no puedo"),
 )
 

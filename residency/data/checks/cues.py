@@ -50,6 +50,7 @@ _CUE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+|[#№€$£¥]")
+_END = re.compile(r"[?!\n]|[.;:,] +(?=[A-Z])")
 _BEFORE = 40
 _AFTER = 20
 
@@ -67,11 +68,16 @@ class Cue:
 
 
 def cue_of(text: str, start: int, end: int) -> Cue:
-    """The last telling word before `text[start:end]`; for a phone, else the first one after it."""
+    """The last telling word before `text[start:end]`; for a phone, else the first one after it.
+
+    Another number is named in the same sentence.
+    """
+    sentence = max((found.end() for found in _END.finditer(text, max(0, start - _BEFORE), start)), default=0)
     words = list(_WORD.finditer(text, max(0, start - _BEFORE), start))
     for place in range(len(words) - 1, -1, -1):
         before = words[place - 1].group() if place else ""
-        if group := _group_of(before, words[place].group()):
+        group = _group_of(before, words[place].group())
+        if group and (group != "OTHER" or words[place].start() >= sentence):
             return _cue(group, start - words[place].end())
     before = ""
     for word in _WORD.finditer(text, end, end + _AFTER):

@@ -30,7 +30,10 @@ _MARKUP = re.compile(r"</?[a-zA-Z][\w:-]*(?:\s[^<>]*)?/?>|<!--|<\?xml")
 _QUOTED = re.compile(r"```.*?(?:```|$)|`[^`\n]*`|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)", re.DOTALL)
 _PATH = re.compile(r"(?<!\w)[A-Za-z]:\\\S*|\\\\\w\S*")
 _CODE_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\r\\n|\\n\\n")
-_BREAK = re.compile(r"(?<=[.!?:;,)\w])\\[nt](?![a-z])|(?<=[.!?:;,)])\\[nt](?=[a-z])")
+_BREAK = re.compile(
+    r"(?<=[.!?:;,)\w])\\[nt](?![a-z])|(?<=[.!?:;,)])\\[nt](?=[a-z])"
+    r"|(?<=\w)\\n(?=[a-z][^\\]* [^\\]*\w\\n[a-z])"
+)
 _COMMAND = re.compile(r"\\(?![nrtu\"'x/\\])")
 _ABOUT_ESCAPES = re.compile(r"escap|new ?line|line break|regex|regular expr|backslash", re.IGNORECASE)
 

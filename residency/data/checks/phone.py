@@ -19,9 +19,10 @@ _CANDIDATE = re.compile(
 )
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](?:19|20)\d\d(?!\d)")
 _QUAD = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
-_AMERICAN = re.compile(r"(?:1[-. ])?(?:\([2-9]\d\d\) ?[2-9]\d\d[-. ]|[2-9]\d\d([-.])[2-9]\d\d\1)\d{4}")
-"""The grouping nobody gives to another number, fictional exchanges such as 555 included."""
-_LOCAL = re.compile(r"[2-9]\d\d-\d{4}")
+_AMERICAN = re.compile(r"(?:1[-. ])?(?:\([2-9]\d\d\) ?[1-9]\d\d[-. ]|[2-9]\d\d([-.])[1-9]\d\d\1)\d{4}")
+"""The grouping nobody gives to another number."""
+_FICTIONAL = re.compile(r"(?:\(?555\)?[-. ]?)?[1-9]\d\d[-. ]\d{4}|555\d{7}")
+"""What no metadata calls valid, and people write all the same: 555 numbers, and those without area code."""
 
 
 def find_phones(text: str) -> Iterator[Span]:
@@ -50,7 +51,9 @@ def _candidates(text: str) -> Iterator[re.Match[str]]:
 
 def _is_phone(number: str, cue: Cue) -> bool:
     if number.startswith("+"):
-        return _is_reachable(number, None)
+        if _is_reachable(number, None):
+            return True
+        return (cue.kind == "phone" or not number[1:].isdigit()) and _is_possible(number)
     if number.startswith("00") and _is_reachable(f"+{number[2:]}", None):
         return cue.kind == "phone" or not number.isdigit()
     if cue.kind == "other":
@@ -58,7 +61,7 @@ def _is_phone(number: str, cue: Cue) -> bool:
     if _AMERICAN.fullmatch(number):
         return not _is_hotline(number)
     if cue.kind == "phone":
-        return bool(_LOCAL.fullmatch(number)) or any(_is_reachable(number, home) for home in cue.regions)
+        return bool(_FICTIONAL.fullmatch(number)) or any(_is_reachable(number, home) for home in cue.regions)
     return number.startswith("0") and any(_is_grouped(number, home) for home in HOME_REGIONS)
 
 
@@ -68,6 +71,17 @@ def _is_reachable(number: str, region: str | None) -> bool:
 
     parsed = _parse(number, region)
     return parsed is not None and phonenumbers.is_valid_number(parsed) and not _is_company(parsed)
+
+
+def _is_possible(international: str) -> bool:
+    """Whether it has the length of a number, as the invented ones of examples do."""
+    import phonenumbers
+
+    parsed = _parse(international, None)
+    long_enough = sum(character.isdigit() for character in international) >= 10
+    if parsed is None or not long_enough or _is_company(parsed):
+        return False
+    return phonenumbers.is_possible_number(parsed)
 
 
 def _is_hotline(american: str) -> bool:

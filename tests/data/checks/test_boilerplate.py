@@ -45,6 +45,9 @@ def test_talk_about_ai_is_none(text: str) -> None:
         "I cannot provide instructions on that.",
         "That goes against my guidelines.",
         "I must decline to answer.",
+        "I cannot and will not say so.",
+        "I can't write that for you.",
+        "This request violates our content policy.",
     ],
 )
 def test_an_assistants_refusal_is_found(text: str) -> None:
@@ -62,6 +65,9 @@ def test_an_assistants_refusal_is_found(text: str) -> None:
         "We have to decline your claim, as the seal was broken.",
         "You can't do that in the app, only on the page.",
         "I am not able to see the payment yet.",
+        "I must decline the meeting on Friday.",
+        "Your post violates the rules of the forum.",
+        "I can't do that for you, but you can do it in the app.",
     ],
 )
 def test_an_agents_honest_no_is_none(text: str) -> None:

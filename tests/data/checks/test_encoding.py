@@ -16,6 +16,8 @@ from residency.data.checks.encoding import find_damage
         ("caf\\u00e9", "the escape \\u00e9 as it is"),
         ("Hello,\\n\\nbye", "the escape \\n\\n as it is"),
         ("One.\\ntwo", "the escape \\n as it is"),
+        ("one line\\nanother line\\nthe last", "the escape \\n as it is"),
+        ("C:\\new\\x and caf\\u00e9", "the escape \\u00e9 as it is"),
     ],
 )
 def test_damage_is_told(text: str, damage: str) -> None:

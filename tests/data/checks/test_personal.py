@@ -28,6 +28,10 @@ def kinds(text: str) -> list[tuple[str, str]]:
             "(415) 555-2671 or 0044 20 7946 0958",
             [("phone", "(415) 555-2671"), ("phone", "0044 20 7946 0958")],
         ),
+        ("+1 555 123 4567, 555-123-4567", [("phone", "+1 555 123 4567"), ("phone", "555-123-4567")]),
+        ("phone 5551234567", [("phone", "5551234567")]),
+        ("My order came. Ring 07911 123456 2 times", [("phone", "07911 123456")]),
+        ("Is it a spare part? DNI 12345678Z", [("Spanish DNI", "12345678Z")]),
         ("a@b.de, a@b.de", [("e-mail", "a@b.de"), ("e-mail", "a@b.de")]),
     ],
 )
@@ -47,6 +51,8 @@ def test_each_kind_is_found_where_it_stands(text: str, found: list[tuple[str, st
         "192.168.100.200 and 10.0.19045.3803, 3.14159265, 1 234 567 890 €",
         "+49 800 3301000 and 1-800-356-9377 are free of charge",
         "978-3-16-148410-0",
+        "call me when parcel 07911 123456 is there",
+        "+1000000 points, the 20 days from 02.04.2025. 203276796",
     ],
 )
 def test_what_resembles_it_is_left(text: str) -> None:
