@@ -26,7 +26,7 @@ def test_the_ledger_keeps_the_checks_of_rows_kept_and_left_out(tmp_path: Path, r
     good = [{"input": f"question {i}", "output": "yes"} for i in range(20)]
     mail = {"input": "I am jane@mail.org", "output": "yes"}
     examination = check(tmp_path, [*good, mail, good[0], {"input": "x", "output": ""}], renderer)
-    freeze(examination, Split(test=2, validation=2), False, False).write(tmp_path)
+    freeze(examination, Split(test=2, validation=2)).write(tmp_path)
     checks = {fate.source.row: fate.checks for fate in Frozen.read(tmp_path).fates}
     assert {row: ids for row, ids in checks.items() if ids} == {
         21: ("personal-data",),
