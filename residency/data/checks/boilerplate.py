@@ -56,7 +56,8 @@ _MODEL_WORDS = (
 _CANNOT = (
     r"\bi(?:'m| am)? (?:really |truly |simply |afraid (?:that )?i )?"
     r"(?:cannot|can't|can not|could not|couldn't|won't|will not|would not|am unable to|unable to|not able to"
-    r"|not allowed to|not permitted to|must decline to|have to decline to)"
+    r"|not allowed to|not permitted to|not going to|not willing to|must decline to|have to decline to"
+    r"|refuse to)"
     r"(?: be able to| in good conscience)?"
 )
 _UNFIT = (
@@ -78,15 +79,26 @@ _REFUSAL = _any_of(
     r"\bi respectfully (?:decline|refuse)\b",
     r"\bit would (?:not be|be) (?:in)?appropriate for me to\b",
     r"\bi (?:cannot|can't) and (?:will not|won't)\b",
+    r"\bi (?:do not|don't) (?:feel comfortable|think i should)\b",
+    r"\bmy (?:guidelines|programming|principles|polic(?:y|ies)) "
+    r"(?:do not|don't|does not|doesn't|forbids?|prevents?)\b",
     r"\bi(?:'m| am) not (?:comfortable|programmed|designed) "
     r"(?:to|with|providing|writing|creating|discussing)\b",
     r"\bich kann (?:dir |ihnen )?(?:leider )?(?:dabei|damit|bei dieser anfrage) (?:leider )?nicht "
     r"(?:weiter)?(?:helfen|behilflich)",
-    r"\bje ne peux pas (?:vous |t')?(?:aider|répondre) (?:avec|à) (?:cela|ça|cette demande)",
-    r"\bno puedo ayudar(?:te|le)? con (?:eso|esa solicitud|esto)",
+    r"\b(?:dabei|damit) kann ich (?:dir |ihnen )?(?:leider )?nicht (?:weiter)?helfen",
+    r"\bich kann (?:dir |ihnen )?nicht dabei helfen",
+    r"\bje ne peux pas (?:vous |t')?(?:aider|répondre) (?:avec|à) (?:cela|ça|cette demande|\w+er\b)",
+    r"\bno puedo (?:ayudar(?:te|le)? con (?:eso|esa solicitud|esto)|compartir (?:información|esa))",
 )
 """What a general assistant says and an agent does not."""
 _BARE_REFUSAL = _any_of(
+    rf"{_CANNOT} (?:help|assist|guide)(?: you)? (?:with|in|to|by) \w+",
+    rf"{_CANNOT} help you (?:\w+ )?\w+",
+    rf"{_CANNOT} (?:provide|give|offer) (?:\w+ )?(?:advice|guidance|tips|instructions|help|assistance) "
+    r"(?:on|for|with|about)\b",
+    r"\bi(?:'d| would) (?:rather|prefer) not(?: to)? (?:write|help|answer|share|provide|discuss)\b",
+    r"\bi(?:'m| am) not going to (?:provide|give|write|create|say|share) (?:it|that|this)\b",
     rf"{_CANNOT} (?:help|assist|do|answer|respond to|discuss|continue with|talk about|write|make|provide"
     r"|provide (?:any )?(?:assistance|guidance|help|support|advice))(?: you)?(?: with| in| on| about)?"
     rf"(?: (?:that|this|it|these|those|your|such))?(?: (?:particular |specific )?{_ASKED})?"
@@ -100,9 +112,11 @@ _SERVICE = re.compile(
 _REFUSAL_WORDS = (
     *("can't", "cannot", "can not", "could not", "couldn't", "won't", "will not", "would not", "unable to"),
     *("m not ", "decline", "refuse", "against ", "violat", "appropriate for me"),
-    *("ich kann", "je ne peux pas", "no puedo"),
+    *("prefer not", "rather not", "feel comfortable", "think i should", "my guidelines", "my p"),
+    *("ich kann", "kann ich", "je ne peux pas", "no puedo"),
 )
 
+_QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w))*'(?!\w)")
 _EDGES = ' ,.;:!-*("“\n'
 
 
@@ -131,6 +145,7 @@ def refusal(example: Example) -> str | None:
     answer = _plain(example.answer)
     if not any_in(_REFUSAL_WORDS, answer):
         return None
+    answer = _QUOTED.sub("", answer)  # what stands in quotes is said by somebody else
     found = _REFUSAL.search(answer)
     if not found and not _SERVICE.search(answer):
         found = _BARE_REFUSAL.search(answer)

@@ -47,6 +47,9 @@ def test_talk_about_ai_is_none(text: str) -> None:
         "I must decline to answer.",
         "I cannot and will not say so.",
         "I can't write that for you.",
+        "I'm not going to help you hurt an animal.",
+        "I'd rather not write this.",
+        "Es tut mir leid, aber dabei kann ich nicht helfen.",
         "This request violates our content policy.",
     ],
 )
@@ -66,6 +69,8 @@ def test_an_assistants_refusal_is_found(text: str) -> None:
         "You can't do that in the app, only on the page.",
         "I am not able to see the payment yet.",
         "I must decline the meeting on Friday.",
+        'The guard said: "I cannot do that."',
+        "'I can't help it' means that you have no choice.",
         "Your post violates the rules of the forum.",
         "I can't do that for you, but you can do it in the app.",
     ],
