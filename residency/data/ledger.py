@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from residency.core.records import Example, Source
 from residency.data.duplicates import wording
+from residency.data.findings import Finding
 
 FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
 
@@ -47,6 +48,8 @@ class Fate:
     example_id: str | None = None
     tokens: int = 0
     supervised_tokens: int = 0
+    checks: tuple[str, ...] = ()
+    """The ids of the checks that fired on the row, whatever became of it."""
 
     @staticmethod
     def of(row: Checked, fate: str, detail: str = "") -> Fate:
@@ -60,7 +63,16 @@ class Fate:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Fate:
         """The fate that `to_json` wrote."""
-        return Fate(**{**row, "source": Source(**row["source"])})
+        return Fate(**{**row, "source": Source(**row["source"]), "checks": tuple(row["checks"])})
+
+
+def with_checks(fates: Iterable[Fate], findings: Iterable[Finding]) -> list[Fate]:
+    """The fates with the checks that fired on their rows, as the findings tell."""
+    fired: dict[Source, list[str]] = {}
+    for finding in findings:
+        for source in dict.fromkeys(flag.source for flag in finding.rows):
+            fired.setdefault(source, []).append(finding.id)
+    return [replace(fate, checks=tuple(fired.get(fate.source, ()))) for fate in fates]
 
 
 def count_fates(fates: Iterable[Fate]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
 from residency.data.leaks import find_leaks, leak_findings, leave_out_twins
-from residency.data.ledger import Checked, Fate
+from residency.data.ledger import Checked, Fate, with_checks
 from residency.data.lock import Locked
 from residency.data.sides import SIDES, Bonds, place
 from residency.data.twins import Twins, find_twin_words
@@ -88,14 +88,15 @@ def freeze(
         sides, left_out = leave_out_twins(sides, examination.twins)
         fates += left_out
     _require_enough(sides, len(drawn))
-    findings = leak_findings(sides, examination.twins, split)
+    findings = (*examination.findings, *leak_findings(sides, examination.twins, split))
     fates += [Fate.of(row, side) for side in SIDES for row in sides[side]]
+    fates = with_checks((*examination.fates, *fates), findings)
     return Frozen(
         tuple(sides["train"]),
         tuple(sides["validation"]),
         tuple(sides["test"]),
-        tuple(sorted((*examination.fates, *fates), key=lambda fate: (fate.source.file, fate.source.row))),
-        (*examination.findings, *findings),
+        tuple(sorted(fates, key=lambda fate: (fate.source.file, fate.source.row))),
+        findings,
         hash_test(sides["test"]),
         len(find_leaks(sides["train"], sides["test"], examination.twins)),
     )

@@ -1,4 +1,4 @@
-"""The pages of docs/ that are made from the code: the recipe, the report, the command line."""
+"""The pages of docs/ that are made from the code: the recipe, the checks, the report, the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 
 from residency.cli import VERBS, residency
 from residency.core.recipe import Recipe
+from residency.data.checks.registry import FILE_CHECKS, ROW_CHECKS
 from residency.verdict.report_schema import Report
+from tests.data.checks.planted import framed, table_on_page
 
 Schema = Mapping[str, Any]
 
@@ -22,6 +24,7 @@ def generated_pages() -> dict[str, str]:
     """Each generated page's text by its path below the repository's root."""
     return {
         "docs/recipe.md": recipe_page(Recipe.model_json_schema()),
+        "docs/data.md": data_page(),
         "docs/report.md": report_page(Report.model_json_schema(by_alias=True)),
         "docs/cli.md": cli_page(),
     }
@@ -52,6 +55,41 @@ def recipe_page(schema: Schema) -> str:
         ]
         lines += ["", f"## [{name}]", "", section["description"], ""]
         lines += _table(("key", "type", "default", "bounds", "meaning"), rows)
+    return "\n".join(lines) + "\n"
+
+
+def data_page() -> str:
+    """Every check of the rows, and how well it finds what it is for, as that was measured last."""
+    declared = [check for check, _ in (*ROW_CHECKS.values(), *FILE_CHECKS.values())]
+    lines = [
+        "# Checks of the data",
+        "",
+        _MADE,
+        "",
+        "[The check](check.md) looks at every row that can be used and names those that may teach",
+        "something wrong. It changes nothing. A finding tells its rows by file and line, each with what",
+        "made the check fire; personal data and secrets are shown masked. The ledger holds, for every row",
+        "read, the checks that fired on it. An error must be seen to before training, a warning should be,",
+        "a note is worth knowing.",
+        "",
+        *_table(
+            ("check", "severity", "what is wrong", "what to do"),
+            [(f"`{check.id}`", check.severity, check.meaning, check.fix) for check in declared],
+        ),
+        "",
+        "Rows that repeat or contradict each other, and rows that cannot be used, are told by",
+        "[the check's page](check.md#what-it-decides).",
+        "",
+        "## How well they find it",
+        "",
+        "Faults are planted in rows that have none: support tickets, replies, extraction and rewriting, with",
+        "order numbers, ISBNs, hashes, dates, code, other languages and honest apologies among them.",
+        "Recall is the share of the planted rows on which the check fires, precision the share of its rows",
+        "that were planted. The faults were made by us as well, and the checks mended with these rows in",
+        "sight: expect less on your own.",
+        "",
+        framed(table_on_page()),
+    ]
     return "\n".join(lines) + "\n"
 
 

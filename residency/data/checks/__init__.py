@@ -4,4 +4,9 @@ A check looks at rows that can be used and changes nothing. Importing this packa
 """
 
 from residency.data.checks import boilerplate as boilerplate
+from residency.data.checks import cut as cut
+from residency.data.checks import encoding as encoding
+from residency.data.checks import knowledge as knowledge
+from residency.data.checks import personal as personal
+from residency.data.checks import secrets as secrets
 from residency.data.checks.registry import find_all as find_all
