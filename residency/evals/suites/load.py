@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from residency.core.errors import ResidencyError, SeveralErrors
-from residency.data.read import read_jsonl
+from residency.data.read_json import read_jsonl
 from residency.evals.suites.items import Item, Suite
 
 _FOLDER = Path(str(resources.files("residency.evals.suites")))
@@ -47,7 +47,7 @@ def load_suite(name_or_path: str) -> Suite:
     items: list[Item] = []
     mistakes: list[ResidencyError] = []
     lines: dict[str, int] = {}
-    for row in read_jsonl(file):
+    for row in read_jsonl(file, file.name):
         place = f"{file}:{row.source.row}"
         if row.content is None:
             mistakes.append(ResidencyError(f"The line cannot be read: {row.problem}.", place, "Mend it."))
