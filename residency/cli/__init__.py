@@ -17,7 +17,9 @@ from residency.core.processes import process_count
 VERBS = {
     "new": "Make a project folder from a file of examples.",
     "run": "Do the whole workflow: check, baselines, train, compare, verdict.",
-    "check": "Examine the examples and freeze the test rows.",
+    "check": "Examine the examples, mend them, and freeze the test rows.",
+    "review": "Judge the suspected rows one by one.",
+    "undo": "Take a mending back.",
     "plan": "Tell memory, time and cost of training before it.",
     "baseline": "Ask the base and the prompted baselines.",
     "train": "Tune the model.",

@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from residency.core.recipe import Recipe
     from residency.pipeline.workflow import Workflow
 
 Command = Callable[..., Any]
 
 
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+with_overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a key."
+)
+
+
 def on_recipe(command: Command) -> Command:
     """RECIPE, --set and --json."""
+    return click.argument("recipe", type=click.Path(path_type=Path))(with_overrides(_as_json(command)))
+
+
+def on_data(command: Command) -> Command:
+    """DATA, which is a recipe or a bare file of examples, --test, --validation, --set and --json."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
-        click.option(
-            "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override a key."
-        ),
-        click.argument("recipe", type=click.Path(path_type=Path)),
+        _as_json,
+        with_overrides,
+        click.option("--validation", type=click.Path(path_type=Path), help="A validation file of your own."),
+        click.option("--test", type=click.Path(path_type=Path), help="A test file of your own."),
+        click.argument("data", type=click.Path(path_type=Path)),
     ):
         command = option(command)
     return command
@@ -36,12 +48,28 @@ def gated(command: Command) -> Command:
 
 def open_workflow(recipe: Path, overrides: tuple[str, ...]) -> Workflow:
     """The workflow of a recipe in the nearest workspace."""
-    from residency.core.progress import choose_reporter
     from residency.core.recipe_file import load_recipe
+
+    return _workflow(load_recipe(recipe, overrides))
+
+
+def open_data(data: Path, test: Path | None, validation: Path | None, overrides: tuple[str, ...]) -> Workflow:
+    """The workflow of a recipe, or that of a bare file of examples with the default recipe."""
+    from residency.core.recipe_file import default_recipe, load_recipe
+
+    for key, file in (("test", test), ("validation", validation)):
+        if file is not None:
+            overrides = (*overrides, f"data.{key}={file}")
+    is_recipe = data.suffix == ".toml" or (data / "residency.toml").is_file()
+    return _workflow(load_recipe(data, overrides) if is_recipe else default_recipe(data, overrides))
+
+
+def _workflow(recipe: Recipe) -> Workflow:
+    from residency.core.progress import choose_reporter
     from residency.core.workspace import Workspace
     from residency.pipeline.workflow import Workflow
 
-    return Workflow(load_recipe(recipe, overrides), Workspace.find(), choose_reporter())
+    return Workflow(recipe, Workspace.find(), choose_reporter())
 
 
 def print_json(content: Any) -> None:

@@ -21,6 +21,10 @@ class ResidencyError(Exception):
     def __str__(self) -> str:
         return f"what:  {self.what}\nwhere: {self.where}\nfix:   {self.fix}"
 
+    def to_json(self) -> dict[str, str]:
+        """The arguments by name."""
+        return {"what": self.what, "where": self.where, "fix": self.fix}
+
 
 class SeveralErrors(ResidencyError):
     """All mistakes found in one place, told at once."""

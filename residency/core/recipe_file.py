@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,21 @@ def load_recipe(file: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     tables = _read_toml(file)
     _make_absolute(tables, file.resolve().parent)
+    return _validate(file, tables, overrides)
+
+
+def default_recipe(examples: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe with all defaults for a file of examples, its task named after it, with overrides.
+
+    Raises:
+        SeveralErrors: as `load_recipe`.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", examples.name.partition(".")[0].lower()).strip("-")[:60]
+    train = _absolute(str(examples), Path.cwd())
+    return _validate(examples, {"data": {"train": train}, "task": {"name": name or "task"}}, overrides)
+
+
+def _validate(file: Path, tables: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     mistakes: list[ResidencyError] = []
     for override in overrides:
         try:

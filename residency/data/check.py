@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
@@ -16,7 +17,7 @@ from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import list_files, shown_name
 from residency.data.shapes.preferences import PREFERENCE
-from residency.data.sources import naming_roots
+from residency.data.sources import naming_roots, sources_of
 from residency.data.twins import Twins, find_twins, near_findings
 from residency.data.usable import RATED_BAD, Measure, Reading, Refusal, Renderer, check_system
 
@@ -35,6 +36,8 @@ class Examination:
     """Rows read: `train` and, where the recipe names them, `validation` and `test`."""
     twins: tuple[Twins, ...] = ()
     """Wordings of all files that are nearly the same."""
+    stops: tuple[ResidencyError, ...] = ()
+    """Why training refuses these rows, if it does; examining them does not stop there."""
 
     def write(self, folder: Path) -> None:
         """Write `examples.jsonl`, `fates.jsonl`, `twins.jsonl` and `examination.json`."""
@@ -43,7 +46,9 @@ class Examination:
         write_jsonl(folder / "fates.jsonl", (fate.to_json() for fate in self.fates))
         write_jsonl(folder / "twins.jsonl", (twins._asdict() for twins in self.twins))
         findings = [finding.to_json() for finding in self.findings]
-        write_json(folder / "examination.json", {"rows": dict(self.rows), "findings": findings})
+        stops = [error.to_json() for error in self.stops]
+        content = {"rows": dict(self.rows), "findings": findings, "stops": stops}
+        write_json(folder / "examination.json", content)
 
     @staticmethod
     def read(folder: Path) -> Examination:
@@ -58,6 +63,7 @@ class Examination:
             tuple(Finding.from_json(finding) for finding in content["findings"]),
             content["rows"],
             tuple(Twins(**twins) for twins in read_jsonl(folder / "twins.jsonl")),
+            tuple(ResidencyError(**error) for error in content["stops"]),
         )
 
 
@@ -67,12 +73,11 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
     `group` is the column of `split.group`.
 
     Raises:
-        ResidencyError: a file cannot be read, or too few of its rows can be used.
+        ResidencyError: a file cannot be read, or none of its rows can be used.
     """
     check_system(system, renderer)
     measure = Measure(data, system, renderer, group)
-    files = {"train": data.train, "validation": data.validation, "test": data.test}
-    sources = {name: file for name, file in files.items() if file is not None}
+    sources = sources_of(data)
     roots = naming_roots(sources)
     readings = {name: measure.read(source, roots[name]) for name, source in sources.items()}
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
@@ -93,6 +98,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
         ),
         {name: reading.rows for name, reading in readings.items()},
         twins,
+        tuple(reading.stop for reading in readings.values() if reading.stop is not None),
     )
 
 

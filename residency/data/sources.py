@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from residency.core.hub_name import HubName, on_hub
+from residency.core.recipe import Data
 from residency.core.records import fingerprint
 from residency.data.read import list_files, shown_name
 from residency.data.read_arrow import STATE, saved_files
 from residency.data.read_hub import hub_files
 from residency.data.rows import unreadable
+
+
+def sources_of(data: Data) -> dict[str, Path]:
+    """Where the rows come from, by role."""
+    roles = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {role: source for role, source in roles.items() if source is not None}
 
 
 def naming_roots(sources: Mapping[str, Path]) -> dict[str, Path]:

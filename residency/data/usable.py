@@ -63,6 +63,8 @@ class Reading:
     """Columns that no row's shape asked for, in the order met."""
     shapes: Counter[str] = field(default_factory=Counter)
     """Rows by shape."""
+    stop: ResidencyError | None = None
+    """Why training refuses the file: more of it is refused than `data.max_refused` allows."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Measure:
         """Every row of `source`, either usable or refused; its files are named from `root`.
 
         Raises:
-            ResidencyError: it cannot be read, or more of it is refused than `data.max_refused` allows.
+            ResidencyError: it cannot be read, or none of its rows can be used.
         """
         reading, batch = Reading(source), list[Example]()
         for row in read_rows(source, root):
@@ -93,7 +95,7 @@ class Measure:
                 batch = []
         self._count_tokens(batch, reading)
         reading.refusals.sort(key=lambda refusal: (refusal.fate.source.file, refusal.fate.source.row))
-        self._require_usable(reading)
+        reading.stop = self._judge(reading)
         return reading
 
     def _example(self, row: Row, reading: Reading) -> Example:
@@ -139,11 +141,11 @@ class Measure:
         fix = f"Shorten it, or allow it: --set data.max_tokens={row.tokens}"
         return Refusal(Fate.of(row, "over-long", detail), "over-long", fix)
 
-    def _require_usable(self, reading: Reading) -> None:
+    def _judge(self, reading: Reading) -> ResidencyError | None:
         mistakes = [refusal for refusal in reading.refusals if refusal.check != RATED_BAD]
         refused = len(mistakes)
         if reading.usable and refused / reading.rows <= self.data.max_refused:
-            return
+            return None
         told = mistakes or reading.refusals
         rows = "; ".join(str(refusal) for refusal in told[:3])
         fix = told[0].fix
@@ -156,7 +158,7 @@ class Measure:
             f"data.max_refused = {self.data.max_refused:g} allows: {rows}."
         )
         fix = f"{fix.rstrip('.')}. Or go on without these rows: --set data.max_refused={allowed:g}"
-        raise ResidencyError(what, str(reading.source), fix)
+        return ResidencyError(what, str(reading.source), fix)
 
 
 def check_system(system: str, renderer: Renderer) -> None:

@@ -15,7 +15,7 @@ from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
 from residency.data.lock import Lock
 from residency.data.read import shown_name
-from residency.data.sources import naming_roots, source_hash
+from residency.data.sources import naming_roots, source_hash, sources_of
 from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
 
@@ -42,9 +42,7 @@ class Inputs:
     @cached_property
     def files(self) -> dict[str, Path]:
         """Where the rows come from, by role."""
-        data = self.recipe.data
-        roles = {"train": data.train, "validation": data.validation, "test": data.test}
-        return {role: file for role, file in roles.items() if file is not None}
+        return sources_of(self.recipe.data)
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -117,6 +115,11 @@ class Inputs:
         """The rows, the split and its lock; another scorer freezes, and trains on, the same rows."""
         split = self.recipe.split.model_dump(mode="json")
         return {"rows": self.lock.rows, "split": split, "lock": self.lock.before}
+
+    def findings(self, refusal: str) -> dict[str, Any]:
+        """All that the check looks at, and why training refuses it, if it does."""
+        check, freeze = fingerprint(self.check()), fingerprint(self.freeze())
+        return {"check": check, "freeze": freeze, "refusal": refusal}
 
     def asked(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and on what."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from residency.chat import Renderer
-from residency.core.errors import ResidencyError
+from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Recipe
 from residency.core.records import Example
-from residency.core.workspace import write_jsonl
+from residency.core.workspace import read_json, write_jsonl
 from residency.data.check import Examination, examine
 from residency.data.lock import LOCKED, Lock
 from residency.data.sides import newly_locked
@@ -21,20 +22,36 @@ from residency.models.source import locate
 
 
 def check(recipe: Recipe, folder: Path) -> None:
-    """Read and examine the rows; writes the examination.
-
-    Raises:
-        ResidencyError: an answer is not of the scorer's form, so that no model could be scored.
-    """
+    """Read and examine the rows; writes the examination, with the reasons for which training refuses them."""
     renderer = Renderer(load_tokenizer(locate(recipe.base)))
     examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group)
+    stops = (*examination.stops, *_unfit_for_task(examination, recipe))
+    replace(examination, stops=stops).write(folder)
+
+
+def require_trainable(checked: Path) -> None:
+    """Raise the reasons for which training refuses the rows, if there are any."""
+    stops = [ResidencyError(**error) for error in read_json(checked / "examination.json")["stops"]]
+    if stops:
+        raise SeveralErrors(stops)
+
+
+def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[ResidencyError]:
+    """An answer that is not of the scorer's form, so that no model could be scored; answers without room."""
+    needs: tuple[Callable[[Examination, Recipe], None], ...] = (_require_form, _require_room)
+    for need in needs:
+        try:
+            need(examination, recipe)
+        except ResidencyError as error:
+            yield error
+
+
+def _require_form(examination: Examination, recipe: Recipe) -> None:
     scorer = get_scorer(recipe.task.scorer)
     for rows in examination.examples.values():
         for row in rows:
             if not row.example.is_text:
                 require_form(scorer, row.example)
-    _require_room(examination, recipe)
-    examination.write(folder)
 
 
 def _require_room(examination: Examination, recipe: Recipe) -> None:

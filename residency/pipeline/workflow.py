@@ -102,12 +102,17 @@ class Workflow:
 
     @cached_property
     def frozen(self) -> Path:
-        """Stage 2: hold out test and validation."""
+        """Stage 2: hold out test and validation.
+
+        Raises:
+            ResidencyError: training refuses these rows.
+        """
+        from residency.pipeline.prepare import freeze_rows, require_trainable
+
         checked = self.checked
+        require_trainable(checked)
 
         def build(folder: Path) -> None:
-            from residency.pipeline.prepare import freeze_rows
-
             if lock.replaces_another:
                 self.report.say("  the settings of the split changed: a new draw, with another test")
             freeze_rows(self.recipe, checked, lock, folder)
@@ -203,6 +208,24 @@ class Workflow:
                 conclude(self.folder, self.inputs, self.dtype, stages)
             self._note("done", {name: folder.name for name, folder in stages.items()})
         return self.folder
+
+    def examine(self) -> Path:
+        """Stages 1 and 2, and their findings told; what training would refuse is one of the findings."""
+        from residency.pipeline.findings import tell_findings
+
+        with self._running():
+            stages, refusal = {"check": self.checked}, None
+            try:
+                stages = {"freeze": self.frozen}
+            except ResidencyError as error:
+                refusal = error
+
+            def build(folder: Path) -> None:
+                tell_findings(self.inputs, self.checked, stages.get("freeze"), refusal, folder)
+
+            folder = self._stage("findings", self.inputs.findings(str(refusal or "")), build)
+            self._note("stopped after check", {name: path.name for name, path in stages.items()})
+        return folder
 
     def upto(self, stage: str) -> Path:
         """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folder."""

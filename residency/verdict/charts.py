@@ -17,6 +17,7 @@ from residency.verdict.report_schema import CurvePoint
 
 _ROW, _PLOT = 50, 210
 _LEFT, _WIDTH = 1.0, 98.0
+_LONGEST_NAME = 34
 
 
 class Dot(NamedTuple):
@@ -132,6 +133,22 @@ def fates_svg(fates: Mapping[str, int]) -> Markup:
         before += rows
     told = ", ".join(f"{fate} {rows}" for fate, rows in fates.items())
     return _svg(parts, 30, f"Rows by fate: {told}")
+
+
+def bars_svg(bars: Mapping[str, int], title: str) -> Markup:
+    """Counts as bars, one under the other in the order given, each with its name before it."""
+    most = max(bars.values(), default=0) or 1
+    parts = []
+    for number, (name, rows) in enumerate(bars.items()):
+        top, width = 24 * number, round(50 * rows / most, 3)
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        parts.append(_text(shown, 34, top + 15, "tick", "end"))
+        parts.append(
+            Markup('<rect class="fate-1" x="36%" y="{}" width="{}%" height="16"/>').format(top + 2, width)
+        )
+        parts.append(_text(count(rows), 37 + width, top + 15, "tick", "start"))
+    told = ", ".join(f"{name} {rows}" for name, rows in bars.items())
+    return _svg(parts, 24 * len(bars), f"{title}: {told}")
 
 
 def _x(share: float) -> float:

@@ -22,29 +22,25 @@ _USED_ROWS = ("train", "validation", "test")
 
 def render_html(report: Report) -> str:
     """The whole page. Every text of the report is escaped."""
-    here = resources.files("residency.verdict")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = page_environment()
     environment.filters |= {
         "percent": figures.percent,
         "percent_range": figures.percent_range,
         "points": figures.points,
         "points_range": figures.points_range,
         "p_value": figures.p_value,
-        "count": figures.count,
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,
         "unbroken": _unbroken,
         "shortened": _shortened,
     }
-    template = environment.from_string(here.joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    template = environment.from_string(page_text("report.html.jinja"))
     by_name = {candidate.name: candidate for candidate in report.candidates}
-    fates, curve = _in_order(report.data.fates), report.training.curve
+    fates, curve = fates_in_order(report.data.fates), report.training.curve
     return template.render(
         report=report,
-        style=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),  # ours, not the user's
+        style=page_style(),
         tuned=by_name[TUNED],
         best=best_baseline(report.candidates),
         fates=fates,
@@ -54,6 +50,25 @@ def render_html(report: Report) -> str:
         fates_chart=fates_svg(fates),
         marked=_marked,
     )
+
+
+def page_environment() -> Environment:
+    """Templates in which every text is escaped and every name must be there."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["count"] = figures.count
+    return environment
+
+
+def page_text(name: str) -> str:
+    """A template or style sheet of this package."""
+    return resources.files("residency.verdict").joinpath(name).read_text(encoding="utf-8")
+
+
+def page_style() -> Markup:
+    """The style sheet that all pages share; ours, not the user's."""
+    return Markup(page_text("report.css"))
 
 
 def _candidates_chart(candidates: Sequence[CandidateSummary]) -> Markup:
@@ -67,7 +82,7 @@ def _gap_chart(gap: GapPart) -> Markup:
     return dots_svg(dots, "Tuned, rows right")
 
 
-def _in_order(fates: Mapping[str, int]) -> dict[str, int]:
+def fates_in_order(fates: Mapping[str, int]) -> dict[str, int]:
     """Used rows first, then the others, the most common before."""
     rank = {name: number for number, name in enumerate(_USED_ROWS)}
     order = sorted(fates, key=lambda fate: (rank.get(fate, len(rank)), -fates[fate], fate))

@@ -213,22 +213,23 @@ def test_unused_columns_are_noted(tmp_path: Path, renderer: Any) -> None:
     assert "train.jsonl: id" in note.explanation
 
 
-def test_too_many_refused_rows_stop_the_check(tmp_path: Path, renderer: Any) -> None:
+def test_too_many_refused_rows_stop_training_and_not_the_check(tmp_path: Path, renderer: Any) -> None:
     rows = [{"input": "", "output": "x"}] * 4 + GOOD
-    with pytest.raises(ResidencyError) as raised:
-        check(tmp_path, rows, renderer, max_refused=0.16)
-    assert raised.value.what == (
+    examination = check(tmp_path, rows, renderer, max_refused=0.16)
+    assert len(examination.fates) == 4
+    (stop,) = examination.stops
+    assert stop.what == (
         "4 of 24 rows cannot be used, more than data.max_refused = 0.16 allows: train.jsonl:1 empty input; "
         "train.jsonl:2 empty input; train.jsonl:3 empty input."
     )
-    assert "--set data.max_refused=0.17" in raised.value.fix
-    assert len(check(tmp_path, rows, renderer, max_refused=0.17).fates) == 4
+    assert "--set data.max_refused=0.17" in stop.fix
+    assert check(tmp_path, rows, renderer, max_refused=0.17).stops == ()
 
 
 def test_the_share_refused_is_compared_without_rounding(tmp_path: Path, renderer: Any) -> None:
     """0.29 * 100 is 28.999999999999996 in floating point."""
     rows = [{"input": "", "output": "x"}] * 29 + [{"input": f"{i}", "output": "x"} for i in range(71)]
-    assert len(check(tmp_path, rows, renderer, max_refused=0.29).fates) == 29
+    assert check(tmp_path, rows, renderer, max_refused=0.29).stops == ()
 
 
 def test_a_row_of_just_max_tokens_is_kept(tmp_path: Path, renderer: Any) -> None:

@@ -15,11 +15,11 @@ NOISE = random.Random(0).randbytes(60).replace(b"\n", b" ").replace(b"\r", b" ")
 
 @pytest.fixture
 def check(line, recipe):
-    """`residency check` on these lines as the training file."""
+    """`residency check`, or another verb, on these lines as the training file."""
 
-    def check(lines, *options):
+    def check(lines, *options, verb="check"):
         (recipe.parent / "rows.jsonl").write_bytes(b"\n".join(lines))
-        return line("check", recipe, *options)
+        return line(verb, recipe, *options)
 
     return check
 
@@ -38,14 +38,14 @@ def check(line, recipe):
     ],
 )
 def test_a_file_that_cannot_be_used(check, lines, what, where):
-    mistake = check(lines).mistake()
+    mistake = check(lines, verb="run").mistake()
     assert what in mistake["what"]
     assert mistake["where"].endswith(where)
 
 
 def test_a_prompt_that_would_push_the_answer_out(check):
     long = json.dumps({"input": "red " * 40, "output": "warm"}).encode()
-    mistake = check([*GOOD[:8], long], "--set", "data.max_tokens=100").mistake()
+    mistake = check([*GOOD[:8], long], "--set", "data.max_tokens=100", verb="run").mistake()
     # prompt: start, "user\n", 160 bytes, end, "\n", start, "assistant\n" = 179; answer: 4 bytes, end, "\n"
     assert "rows.jsonl:9 over-long by 85 tokens: the prompt alone has 179" in mistake["what"]
     assert "the answer would be cut away entirely" in mistake["what"]
@@ -105,7 +105,7 @@ def test_check_tells_every_finding_in_words(check):
     assert called.code == 0
     assert called.out.startswith("37 rows: 27 train, 4 validation, 5 test, 1 duplicate\n")
     assert "warning duplicate: 1 row repeats an earlier row" in called.out
-    assert "  where: rows.jsonl:37\n" in called.out
+    assert "  rows.jsonl:37 (see rows.jsonl:4): item 3 is blue → cold\n" in called.out
 
 
 def test_names_that_no_registry_knows_are_told_before_any_work(line, recipe):

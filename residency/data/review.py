@@ -1,0 +1,99 @@
+"""The review: rows in the order of suspicion, and what a person decided about them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from residency.core.records import Source
+from residency.core.workspace import read_jsonl, unwritable
+from residency.data.findings import Finding
+from residency.data.patch import Action, beside
+
+MENDED_ANYWAY = ("duplicate",)
+"""Checks whose rows a fix settles without a judgement: nobody need look at them."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row is suspected."""
+
+    check: str
+    detail: str
+    other: Source | None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row to look at."""
+
+    source: Source
+    example_id: str
+    suspicion: float
+    reasons: tuple[Reason, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which `from_json` reads it back."""
+        return {
+            "example_id": self.example_id,
+            **asdict(self.source),
+            "suspicion": round(self.suspicion, 4),
+            "reasons": [asdict(reason) for reason in self.reasons],
+        }
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Suspect:
+        """The row that `to_json` wrote."""
+        reasons = tuple(
+            Reason(reason["check"], reason["detail"], Source(**reason["other"]) if reason["other"] else None)
+            for reason in row["reasons"]
+        )
+        return Suspect(Source(row["file"], row["row"]), row["example_id"], row["suspicion"], reasons)
+
+
+def queue(findings: Iterable[Finding], ids: Mapping[Source, str]) -> list[Suspect]:
+    """The rows in `ids` that a check fired on, the most suspected first.
+
+    The flags on a row are taken as independent signs: 1 - prod(1 - s) is the chance that at least one
+    of them is right (a noisy or; Pearl, Probabilistic Reasoning in Intelligent Systems, 1988, 4.3.2).
+    """
+    doubts: dict[Source, list[float]] = {}
+    reasons: dict[Source, list[Reason]] = {}
+    for finding in findings:
+        for flag in finding.rows:
+            if flag.source in ids and finding.id not in MENDED_ANYWAY:
+                doubts.setdefault(flag.source, []).append(1 - flag.suspicion)
+                reasons.setdefault(flag.source, []).append(Reason(finding.id, flag.detail, flag.other))
+    suspects = [
+        Suspect(source, ids[source], 1 - prod(doubts[source]), tuple(why)) for source, why in reasons.items()
+    ]
+    return sorted(suspects, key=lambda s: (-s.suspicion, s.source.file, s.source.row))
+
+
+def decisions_file(data: Path) -> Path:
+    """Where the decisions on a file of examples are kept: beside it, and shared with its fixed one."""
+    return beside(data.with_stem(data.stem.removesuffix(".fixed")), ".decisions.jsonl")
+
+
+def read_decisions(file: Path) -> dict[str, Action]:
+    """The last decision on each example, by its id; none where there is no such file."""
+    if not file.is_file():
+        return {}
+    decided = (Action.from_json(row) for row in read_jsonl(file))
+    return {action.example_id: action for action in decided if action.example_id is not None}
+
+
+def add_decision(file: Path, decision: Action) -> None:
+    """Append a decision, on the disk before this returns."""
+    try:
+        with file.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as out:
+            out.write(json.dumps(decision.to_json(), ensure_ascii=False) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        raise unwritable(file, error) from error

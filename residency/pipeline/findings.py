@@ -1,0 +1,161 @@
+"""What the check tells: the ledger, one document of all findings, the review's queue and a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.recipe import Recipe, Split
+from residency.core.records import Source
+from residency.core.workspace import read_json, write_json, write_jsonl, write_text
+from residency.data.check import Examination
+from residency.data.excerpt import example_in, excerpt, rows_at, shorten
+from residency.data.findings import Finding, Flag
+from residency.data.leaks import find_leaks, leak_findings
+from residency.data.ledger import Checked, Fate, count_fates, with_checks
+from residency.data.redact import without_secrets
+from residency.data.review import Suspect, queue
+from residency.data.rows import Row
+from residency.data.sources import naming_roots
+from residency.data.split import Frozen
+from residency.pipeline.inputs import Inputs
+from residency.pipeline.project import guess_kind
+from residency.verdict.data_page import render_data_page
+
+_SHOWN = 20
+"""Rows of a finding, and of the queue, that are shown in words."""
+_BINS = 12
+_WORST_FIRST = ("error", "warning", "note")
+
+
+def tell_findings(
+    inputs: Inputs, checked: Path, frozen: Path | None, refusal: ResidencyError | None, folder: Path
+) -> None:
+    """Write `ledger.jsonl`, `check.json`, `review.jsonl` and `check.html`.
+
+    Where training refuses the rows there is no split: their fates are then the files they come from.
+    """
+    examination = Examination.read(checked)
+    fates, found, leaks = _outcome(examination, inputs.recipe.split, frozen, refusal)
+    findings = sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
+    rows = _flagged_rows(inputs.files, findings)
+    suspects = _queue(inputs.recipe, findings, fates, rows["train"])
+    told = _Told(inputs.recipe, {source: row for found in rows.values() for source, row in found.items()})
+    document = {
+        "rows": len(fates),
+        "files": {role: [file.name, examination.rows[role]] for role, file in inputs.files.items()},
+        "fates": count_fates(fates),
+        "checks": [told.finding(finding) for finding in findings],
+        "ceiling": read_json(checked / "examination.json").get("ceiling"),
+        "leaks": leaks,
+        "to_review": len(suspects),
+        "labels": _labels(examination.examples["train"]),
+        "lengths": _lengths(examination.examples["train"]),
+    }
+    top = [told.suspect(suspect) for suspect in suspects[:_SHOWN]]
+    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+    write_jsonl(folder / "review.jsonl", (suspect.to_json() for suspect in suspects))
+    write_json(folder / "check.json", document)
+    write_text(folder / "check.html", render_data_page(document, top))
+
+
+class _Outcome(NamedTuple):
+    """What became of the rows, with a split or without."""
+
+    fates: Sequence[Fate]
+    findings: Sequence[Finding]
+    leaks: int
+
+
+def _outcome(
+    examination: Examination, split: Split, frozen: Path | None, refusal: ResidencyError | None
+) -> _Outcome:
+    if frozen is not None:
+        outcome = Frozen.read(frozen)
+        return _Outcome(outcome.fates, outcome.findings, outcome.leaks)
+    files, twins = examination.examples, examination.twins
+    overlaps = leak_findings(files, twins, split.model_copy(update={"allow_overlap": True}))
+    findings = (*examination.findings, *overlaps, *_refusals(refusal))
+    kept = (Fate.of(row, role) for role, rows in files.items() for row in rows)
+    fates = with_checks((*examination.fates, *kept), findings)
+    in_order = sorted(fates, key=lambda fate: (fate.source.file, fate.source.row))
+    return _Outcome(in_order, findings, len(find_leaks(files["train"], files["test"], twins)))
+
+
+def _refusals(refusal: ResidencyError | None) -> Iterator[Finding]:
+    """Why training refuses the rows, as findings."""
+    errors = refusal.errors if isinstance(refusal, SeveralErrors) else [refusal] if refusal else []
+    for error in errors:
+        what = f"Training refuses this data: {error.what} ({error.where})"
+        yield Finding("training-refuses", "error", what, (), error.fix)
+
+
+def _flagged_rows(files: Mapping[str, Path], findings: Sequence[Finding]) -> dict[str, dict[Source, Row]]:
+    """The rows that any check fired on, by the role of their file."""
+    flagged = {flag.source for finding in findings for flag in finding.rows}
+    roots = naming_roots(files)
+    return {role: rows_at(file, roots[role], flagged) for role, file in files.items()}
+
+
+def _queue(
+    recipe: Recipe, findings: Sequence[Finding], fates: Sequence[Fate], rows: Mapping[Source, Row]
+) -> list[Suspect]:
+    unusable = {fate.source for fate in fates if fate.fate in ("refused", "over-long")}
+    ids = {}
+    for source, row in rows.items():
+        example = example_in(row, recipe.data)
+        if example is not None and source not in unusable:
+            ids[source] = example.id
+    return queue(findings, ids)
+
+
+class _Told:
+    """Findings and suspects as they are told, with the texts of the first rows."""
+
+    def __init__(self, recipe: Recipe, rows: Mapping[Source, Row]) -> None:
+        self._data, self._rows = recipe.data, rows
+
+    def finding(self, finding: Finding) -> dict[str, Any]:
+        """`id`, `severity`, `explanation`, `fix`, and the `rows`, the first of them with an `excerpt`."""
+        rows = [self._flag(flag, number < _SHOWN) for number, flag in enumerate(finding.rows)]
+        return {**finding.__dict__, "explanation": without_secrets(finding.explanation), "rows": rows}
+
+    def suspect(self, suspect: Suspect) -> dict[str, Any]:
+        """As in `review.jsonl`, with an `excerpt`."""
+        return {**suspect.to_json(), "excerpt": self._excerpt(suspect.source)}
+
+    def _flag(self, flag: Flag, shown: bool) -> dict[str, Any]:
+        told = flag.to_json()
+        if flag.detail:
+            told["detail"] = shorten(flag.detail)
+        if shown:
+            told["excerpt"] = self._excerpt(flag.source)
+        return told
+
+    def _excerpt(self, source: Source) -> str:
+        row = self._rows.get(source)
+        return "" if row is None else excerpt(row, self._data)
+
+
+def _labels(rows: Sequence[Checked]) -> dict[str, int]:
+    """How often each answer is given, the most common first, where answers are labels."""
+    examples = [row.example for row in rows]
+    if not examples or guess_kind(examples) != "classify":
+        return {}
+    return {shorten(label): n for label, n in Counter(e.answer for e in examples).most_common()}
+
+
+def _lengths(rows: Sequence[Checked]) -> list[dict[str, int]]:
+    """Rows by their length in tokens, in bins of one width."""
+    if not rows:
+        return []
+    longest = max(row.tokens for row in rows)
+    width = max(1, -(-longest // _BINS))
+    counts = Counter((row.tokens - 1) // width for row in rows)
+    return [
+        {"from": width * place + 1, "to": width * (place + 1), "rows": counts[place]}
+        for place in range(max(counts) + 1)
+    ]

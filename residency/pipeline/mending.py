@@ -1,0 +1,131 @@
+"""Writing a mended file beside the data, with its patch and ledger; and taking a patch back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Data
+from residency.core.workspace import read_jsonl, write_jsonl
+from residency.data.fix import MENDS, Fixed, fix
+from residency.data.ledger import Fate
+from residency.data.patch import Action, beside, undo
+from residency.data.read import read_rows
+from residency.data.review import decisions_file, read_decisions
+from residency.data.rows import unreadable
+from residency.data.sources import naming_roots, sources_of
+
+_PATCH, _LEDGER = ".patch.jsonl", ".ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A mended file, and what was done."""
+
+    out: Path
+    fixed: Fixed
+
+    @property
+    def patch(self) -> Path:
+        """The file of actions, one a line."""
+        return self.out.with_suffix(_PATCH)
+
+    @property
+    def ledger(self) -> Path:
+        """The file of fates: kept, mended or dropped."""
+        return self.out.with_suffix(_LEDGER)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was done, in numbers, and where it is written."""
+        done = Counter((action.check, action.action) for action in self.fixed.actions)
+        return {
+            "rows": len(self.fixed.fates),
+            "fates": dict(Counter(fate.fate for fate in self.fixed.fates)),
+            "actions": [{"check": c, "action": verb, "rows": rows} for (c, verb), rows in done.items()],
+            "out": str(self.out),
+            "patch": str(self.patch),
+            "ledger": str(self.ledger),
+        }
+
+
+def mend_file(data: Data, checked: Path, out: Path | None, only: Sequence[str]) -> Mended:
+    """Mend the training file into a new one, as its examination and the decisions of its review say.
+
+    Raises:
+        ResidencyError: `only` names what cannot be mended, or `out` is a file that must not be overwritten.
+    """
+    _require_known(only)
+    file = data.train
+    out = _require_free(out or beside(file, ".fixed.jsonl"), data)
+    fates = (Fate.from_json(row) for row in read_jsonl(checked / "fates.jsonl"))
+    refused = {fate.source: fate for fate in fates if fate.fate in ("refused", "over-long")}
+    decisions = read_decisions(decisions_file(file))
+    fixed = fix(
+        read_rows(file, naming_roots(sources_of(data))["train"]), data, refused, decisions, only or MENDS
+    )
+    mended = Mended(out, fixed)
+    write_jsonl(mended.patch, (action.to_json() for action in fixed.actions))
+    write_jsonl(mended.ledger, (_with_patch(fate.to_json(), mended.patch) for fate in fixed.fates))
+    write_jsonl(out, fixed.rows)
+    return mended
+
+
+def undo_file(patch: Path, out: Path | None) -> tuple[Path, int, int]:
+    """Write the rows as they were before a mending: the file, how many rows, and how many are lost.
+
+    Raises:
+        ResidencyError: there is no such patch, or the mended file beside it is not the one it belongs to.
+    """
+    if not patch.name.endswith(_PATCH) or not patch.is_file():
+        fix = "Name the file that ends in .patch.jsonl, which `residency check --fix` wrote."
+        raise ResidencyError("There is no such patch.", str(patch), fix)
+    mended = patch.with_name(patch.name.removesuffix(_PATCH) + ".jsonl")
+    out = out or patch.with_name(patch.name.removesuffix(_PATCH) + ".undone.jsonl")
+    if out.exists():
+        raise ResidencyError("This file is there already.", str(out), "Name another one: --out FILE")
+    actions = _read_patch(patch)
+    rows = undo(_read_objects(mended), actions)
+    write_jsonl(out, rows)
+    return out, len(rows), sum(action.before is None for action in actions)
+
+
+def _require_known(only: Sequence[str]) -> None:
+    if unknown := [check for check in only if check not in MENDS]:
+        what = f"Nothing mends {' and '.join(map(repr, unknown))}."
+        raise ResidencyError(what, f"--only {','.join(only)}", f"Name some of: {', '.join(MENDS)}.")
+
+
+def _require_free(out: Path, data: Data) -> Path:
+    """`out`, unless it holds something that no fix wrote."""
+    if out.suffix != ".jsonl":
+        raise ResidencyError("A mended file is written as .jsonl.", f"--out {out}", "Name it so.")
+    inputs = [file.resolve() for file in (data.train, data.validation, data.test) if file is not None]
+    if out.resolve() in inputs or (out.exists() and not out.with_suffix(_PATCH).exists()):
+        fix = "Name another one: --out FILE"
+        raise ResidencyError("This file is there already, and is never overwritten.", str(out), fix)
+    return out
+
+
+def _with_patch(fate: dict[str, Any], patch: Path) -> dict[str, Any]:
+    return fate if fate["fate"] == "kept" else {**fate, "detail": f"{fate['detail']} ({patch.name})"}
+
+
+def _read_patch(patch: Path) -> list[Action]:
+    try:
+        return [Action.from_json(row) for row in _read_objects(patch)]
+    except (KeyError, TypeError) as error:
+        raise ResidencyError(f"This is no patch: {error}.", str(patch), "Fix the file anew.") from None
+
+
+def _read_objects(file: Path) -> list[dict[str, Any]]:
+    """What a mending wrote; an empty file where all rows were left out."""
+    try:
+        return list(read_jsonl(file))
+    except OSError as error:
+        raise unreadable(file, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise unreadable(file, f"not valid JSON: {error}") from None

@@ -1,0 +1,72 @@
+"""A review under way: the rows still to judge, with the rows they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from residency.core.errors import ResidencyError
+from residency.core.recipe import Data
+from residency.core.records import Example, Source
+from residency.core.workspace import read_jsonl
+from residency.data.excerpt import example_in, rows_at
+from residency.data.fix import plain, with_answer
+from residency.data.patch import Action, Content
+from residency.data.review import Suspect, add_decision, decisions_file, read_decisions
+from residency.data.sources import naming_roots, sources_of
+
+
+@dataclass(frozen=True)
+class Review:
+    """The rows to judge, the most suspected first."""
+
+    data: Data
+    suspects: tuple[Suspect, ...]
+    contents: Mapping[Source, Content]
+    examples: Mapping[Source, Example]
+    """The suspects' and those of the rows they repeat or contradict."""
+    decided_before: int
+
+    @property
+    def decisions(self) -> Path:
+        """Where decisions are kept."""
+        return decisions_file(self.data.train)
+
+    def decide(self, suspect: Suspect, verb: Literal["keep", "drop", "edit"], answer: str = "") -> None:
+        """Save a decision at once; `answer` is the new one of an edit.
+
+        Raises:
+            ResidencyError: the row would hold no example with that answer.
+        """
+        before = self.contents[suspect.source]
+        after: Content | None = {"keep": before, "drop": None}.get(verb)
+        if verb == "edit":
+            after = with_answer(before, self.examples[suspect.source], answer, self.data)
+            if after is None:
+                fix = "Give another one, or drop the row."
+                raise ResidencyError("The row cannot hold this answer.", str(suspect.source), fix)
+        why = ", ".join(dict.fromkeys(reason.check for reason in suspect.reasons))
+        add_decision(
+            self.decisions,
+            Action(suspect.source, suspect.example_id, verb, "review", before, after, f"judged: {why}"),
+        )
+
+
+def open_review(data: Data, findings: Path) -> Review:
+    """The review of the training file; rows decided before are not asked again, wherever they stand now."""
+    decided = read_decisions(decisions_file(data.train))
+    queued = [Suspect.from_json(row) for row in read_jsonl(findings / "review.jsonl")]
+    suspects = tuple(suspect for suspect in queued if suspect.example_id not in decided)
+    root = naming_roots(sources_of(data))["train"]
+    others = {reason.other for suspect in suspects for reason in suspect.reasons if reason.other}
+    rows = rows_at(data.train, root, {suspect.source for suspect in suspects} | others)
+    found = {source: example_in(row, data) for source, row in rows.items()}
+    return Review(
+        data,
+        suspects,
+        {source: plain(row.content) for source, row in rows.items() if row.content is not None},
+        {source: example for source, example in found.items() if example is not None},
+        len(queued) - len(suspects),
+    )

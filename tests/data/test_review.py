@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from residency.core.records import Source
+from residency.data.findings import Finding, Flag
+from residency.data.patch import Action
+from residency.data.review import Suspect, add_decision, decisions_file, queue, read_decisions
+
+A, B, C = (Source("f.jsonl", row) for row in (1, 2, 3))
+
+
+def finding(check: str, *flags: Flag) -> Finding:
+    return Finding(check, "warning", "what", flags, "fix")
+
+
+def test_flags_on_a_row_are_combined_and_the_most_suspected_comes_first():
+    findings = [
+        finding("one", Flag(A, "x", suspicion=0.5), Flag(B, suspicion=0.6)),
+        finding("two", Flag(A, suspicion=0.4, other=C), Flag(C, suspicion=0.6)),
+        finding("duplicate", Flag(C, suspicion=0.9)),
+    ]
+    first, second, third = queue(findings, {A: "a", B: "b", C: "c"})
+    assert (first.source, first.example_id) == (A, "a")
+    assert first.suspicion == pytest.approx(0.7)  # 1 - 0.5 * 0.6
+    assert [(r.check, r.detail, r.other) for r in first.reasons] == [("one", "x", None), ("two", "", C)]
+    assert (second.source, third.source) == (B, C)
+    assert third.suspicion == pytest.approx(0.6)
+    assert Suspect.from_json(first.to_json()) == first
+
+
+def test_rows_without_an_example_are_not_asked_about():
+    assert queue([finding("one", Flag(A), Flag(B))], {B: "b"})[0].source == B
+
+
+def test_the_last_decision_on_an_example_counts(tmp_path: Path):
+    file = decisions_file(tmp_path / "train.csv")
+    assert file.name == "train.decisions.jsonl" == decisions_file(tmp_path / "train.fixed.jsonl").name
+    assert read_decisions(file) == {}
+    row = {"input": "a", "output": "b"}
+    drop = Action(A, "x", "drop", "review", row, None, "judged")
+    keep = Action(B, "x", "keep", "review", row, row, "judged")
+    for decision in (drop, keep):
+        add_decision(file, decision)
+    assert read_decisions(file) == {"x": keep}
