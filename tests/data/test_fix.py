@@ -82,7 +82,7 @@ def test_a_clear_majority_settles_a_conflict():
 
 
 def test_unusable_rows_are_dropped_and_unreadable_ones_always():
-    contents = [None, {"text": "no shape"}, pair("a", "1")]
+    contents = [None, {"words": "no shape"}, pair("a", "1")]
     assert done(mend(contents)) == [(2, "drop", "refused"), (4, "drop", "refused")]
     fixed = mend(contents, "duplicate")
     assert done(fixed) == [(2, "drop", "refused")]
