@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 GRAM = 3
 """Characters a shingle: short questions of which a word is bent or left out still share most."""
-PERMUTATIONS = 64
+COARSE = 5
+"""Characters a shingle where candidates are looked for: texts about other things share next to none."""
+PERMUTATIONS = 128
 _MISSED = 0.01
-"""The chance that a pair of just the threshold's similarity meets in no bucket."""
+"""The chance that a pair of just the similarity looked for meets in no bucket."""
 _NEIGHBOURS = 50
 """In a bucket of many texts each is compared with so many after it, in the order of the alphabet."""
 _BATCH = 4096
@@ -49,9 +51,10 @@ def near_pairs(texts: Sequence[str], keys: Sequence[str], threshold: float) -> l
     bare = [_without(text, template) for text in texts] if template else texts
     order = sorted(range(len(texts)), key=lambda place: (bare[place], keys[place]))
     ordered = [bare[place] for place in order]
-    buckets = _buckets(ordered, [keys[place] for place in order], threshold)
+    least = coarse_similarity(threshold)
+    sketches, buckets = _sketch(ordered, [keys[place] for place in order], least)
     found = []
-    for i, j in _candidates(buckets):
+    for i, j in _candidates(sketches, buckets, least):
         if keys[order[i]] == keys[order[j]] and (alike := similarity(ordered[i], ordered[j])) >= threshold:
             found.append(Near(min(order[i], order[j]), max(order[i], order[j]), alike))
     return sorted(found)
@@ -62,6 +65,16 @@ def similarity(one: str, other: str) -> float:
     first, second = _grams(one), _grams(other)
     shared = len(first & second)
     return shared / (len(first) + len(second) - shared)
+
+
+def coarse_similarity(similarity: float) -> float:
+    """The Jaccard index of coarse shingles, where single letters differ here and there.
+
+    Each such letter takes `GRAM` shingles of one text away, and `COARSE` coarse ones: with a share d of
+    either's shingles not in the other, the index is (1 - d) / (1 + d).
+    """
+    different = (1 - similarity) / (1 + similarity) * COARSE / GRAM
+    return (1 - different) / (1 + different)
 
 
 def find_template(texts: Sequence[str]) -> re.Pattern[str] | None:
@@ -100,32 +113,35 @@ def _without(text: str, template: re.Pattern[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _grams(text: str) -> frozenset[str]:
-    padded = _padded(text)
-    return frozenset(padded[begin : begin + GRAM] for begin in range(len(padded) - GRAM + 1))
+    padded = f" {text} "
+    return frozenset(padded[begin : begin + GRAM] for begin in range(max(1, len(padded) - GRAM + 1)))
 
 
-def _padded(text: str) -> str:
-    return f" {text} ".ljust(GRAM)
+def _sketch(
+    texts: Sequence[str], keys: Sequence[str], threshold: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """The last byte of each value of each text's MinHash, and the text's buckets, one a band.
 
-
-def _buckets(texts: Sequence[str], keys: Sequence[str], threshold: float) -> NDArray[np.uint64]:
-    """The buckets of each text, one a band; texts with different keys share none."""
+    Texts with different keys share no bucket.
+    """
     from rensa import RMinHash
 
     size = band_size(threshold)
     used = PERMUTATIONS // size * size
-    rows = [np.empty((0, PERMUTATIONS // size), np.uint64)]
+    sketches = np.empty((len(texts), PERMUTATIONS), np.uint8)
+    buckets = np.empty((len(texts), PERMUTATIONS // size), np.uint64)
     for begin in range(0, len(texts), _BATCH):
-        hashes, offsets = _shingles(texts[begin : begin + _BATCH])
+        rows = slice(begin, begin + _BATCH)
+        hashes, offsets = _shingles(texts[rows])
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
-        values = np.array(matrix.to_rows(), np.uint64)[:, :used]
-        known = [crc32(key.encode()) for key in keys[begin : begin + _BATCH]]
-        bucket = np.array(known, np.uint64)[:, None]
+        values = np.array(matrix.to_rows(), np.uint64)
+        sketches[rows] = values & np.uint64(255)
+        bucket = np.array([crc32(key.encode()) for key in keys[rows]], np.uint64)[:, None]
         for place in range(size):
-            bucket = (bucket ^ values[:, place::size]) * _FACTOR
+            bucket = (bucket ^ values[:, place:used:size]) * _FACTOR
             bucket ^= bucket >> np.uint64(29)
-        rows.append(bucket)
-    return np.concatenate(rows)
+        buckets[rows] = bucket
+    return sketches, buckets
 
 
 def band_size(threshold: float) -> int:
@@ -135,22 +151,28 @@ def band_size(threshold: float) -> int:
 
 
 def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Hashes of the shingles of one text after the other, and where each text's begin, with the end."""
-    padded = [_padded(text) for text in texts]
+    """Hashes of the coarse shingles of one text after the other; where each text's begin, and the end."""
+    padded = [f" {text} ".ljust(COARSE) for text in texts]
     lengths = np.fromiter(map(len, padded), np.int64, len(padded))
     codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    hashes = np.zeros(len(codes) - GRAM + 1, np.uint64)
-    for place in range(GRAM):
+    hashes = np.zeros(len(codes) - COARSE + 1, np.uint64)
+    for place in range(COARSE):
         hashes = (hashes ^ codes[place : place + len(hashes)]) * _FACTOR
         hashes ^= hashes >> np.uint64(32)
     whole = np.ones(len(hashes), bool)
-    whole[np.subtract.outer(lengths.cumsum()[:-1], np.arange(1, GRAM)).ravel()] = False
-    offsets = np.concatenate(([0], (lengths - GRAM + 1).cumsum()))
+    whole[np.subtract.outer(lengths.cumsum()[:-1], np.arange(1, COARSE)).ravel()] = False
+    offsets = np.concatenate(([0], (lengths - COARSE + 1).cumsum()))
     return hashes[whole], offsets.astype(np.uint64)
 
 
-def _candidates(buckets: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
-    """Pairs of rows, i < j, that share a bucket and stand close in it; each once, in order."""
+def _candidates(
+    sketches: NDArray[np.uint8], buckets: NDArray[np.uint64], threshold: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs of rows, i < j, that stand close in a bucket and look similar enough; each once, in order.
+
+    Of a pair at the threshold the share of equal values is that less three standard deviations at least,
+    but for one in 700.
+    """
     count = len(buckets)
     pairs = [np.empty(0, np.int64)]
     for band in buckets.T:
@@ -161,5 +183,9 @@ def _candidates(buckets: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
             if not len(shared):
                 break
             pairs.append(order[shared] * count + order[shared + step])
-    for pair in np.unique(np.concatenate(pairs)).tolist():
-        yield divmod(pair, count)
+    least = threshold - 3 * (threshold * (1 - threshold) / PERMUTATIONS) ** 0.5
+    different = np.unique(np.concatenate(pairs))
+    for begin in range(0, len(different), _BATCH):
+        i, j = np.divmod(different[begin : begin + _BATCH], count)
+        similar = (sketches[i] == sketches[j]).mean(axis=1) >= least
+        yield from zip(i[similar].tolist(), j[similar].tolist(), strict=True)

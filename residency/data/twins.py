@@ -107,7 +107,12 @@ def _earlier(row: Checked, near: Found, groups: Groups) -> Iterator[Flag]:
 
 
 def _contradicting(row: Checked, near: Found, groups: Groups) -> Iterator[Flag]:
-    """The rows that ask nearly the same, or the same in other case or punctuation, and answer otherwise."""
+    """The rows that ask nearly the same, or the same in other case or punctuation, and answer otherwise.
+
+    Plain text asks nothing.
+    """
+    if row.example.is_text:
+        return
     for alike, wording in ((1.0, row.wording), *near.get(row.wording, ())):
         for other in groups.get(wording, ()):
             same_input = alike == 1 and other.example.input_id == row.example.input_id

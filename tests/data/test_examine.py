@@ -145,6 +145,12 @@ def test_near_conflicts_are_suspected_by_their_similarity(tmp_path: Path, render
     assert 0.7 < flags[0].suspicion < 0.9
 
 
+def test_plain_texts_may_be_near_but_not_contradict_each_other(tmp_path: Path, renderer: Any) -> None:
+    texts = [{"text": line["input"]} for line in NEAR]
+    ids = found(check(tmp_path, [*texts, *GOOD], renderer))
+    assert "near-duplicate" in ids and "near-conflict" not in ids
+
+
 def test_no_near_duplicates_are_looked_for_at_a_threshold_of_one(tmp_path: Path, renderer: Any) -> None:
     assert check(tmp_path, [*NEAR, *GOOD], renderer, near=1).findings == ()
 
