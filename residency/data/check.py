@@ -10,7 +10,9 @@ from pathlib import Path
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
+from residency.data.ceiling import Ceiling, find_ceiling
 from residency.data.checks import find_all
+from residency.data.checks.label_errors import note_unsearched
 from residency.data.duplicates import conflicts, repeats, rephrased
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
@@ -35,6 +37,8 @@ class Examination:
     """Rows read: `train` and, where the recipe names them, `validation` and `test`."""
     twins: tuple[Twins, ...] = ()
     """Wordings of all files that are nearly the same."""
+    ceiling: Ceiling | None = None
+    """What no model can exceed on such rows; None where too few inputs stand more than once to tell."""
 
     def write(self, folder: Path) -> None:
         """Write `examples.jsonl`, `fates.jsonl`, `twins.jsonl` and `examination.json`."""
@@ -43,7 +47,9 @@ class Examination:
         write_jsonl(folder / "fates.jsonl", (fate.to_json() for fate in self.fates))
         write_jsonl(folder / "twins.jsonl", (twins._asdict() for twins in self.twins))
         findings = [finding.to_json() for finding in self.findings]
-        write_json(folder / "examination.json", {"rows": dict(self.rows), "findings": findings})
+        ceiling = None if self.ceiling is None else self.ceiling.to_json()
+        content = {"rows": dict(self.rows), "ceiling": ceiling, "findings": findings}
+        write_json(folder / "examination.json", content)
 
     @staticmethod
     def read(folder: Path) -> Examination:
@@ -58,6 +64,7 @@ class Examination:
             tuple(Finding.from_json(finding) for finding in content["findings"]),
             content["rows"],
             tuple(Twins(**twins) for twins in read_jsonl(folder / "twins.jsonl")),
+            None if content["ceiling"] is None else Ceiling.from_json(content["ceiling"]),
         )
 
 
@@ -87,12 +94,14 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
             *repeated_rows(list(compared.values()), data),
             *near_findings(list(kept.values()), twins),
             *find_all(kept.values(), data),
+            *note_unsearched(kept.values(), data),
             *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
             *passed_over(sources.values()),
             *told_shapes(list(readings.values())),
         ),
         {name: reading.rows for name, reading in readings.items()},
         twins,
+        find_ceiling([row for reading in readings.values() for row in reading.usable], twins),
     )
 
 
