@@ -13,6 +13,7 @@ from residency.cli.options import on_recipe, open_workflow, print_json
 @on_recipe
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Read and examine the rows of RECIPE, tell what was found and what becomes of every row."""
+    from residency.core.workspace import read_json
     from residency.data.ledger import count_fates
     from residency.data.split import Frozen
 
@@ -20,6 +21,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     folder = workflow.upto("check")
     frozen = Frozen.read(folder)
     fates = count_fates(frozen.fates)
+    ceiling = read_json(workflow.checked / "examination.json")["ceiling"]
     if as_json:
         checks = [finding.to_json() for finding in frozen.findings]
         print_json(
@@ -27,6 +29,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
                 "rows": len(frozen.fates),
                 "fates": fates,
                 "leaks": frozen.leaks,
+                "ceiling": ceiling,
                 "checks": checks,
                 "ledger": str(folder / "ledger.jsonl"),
             }
@@ -39,4 +42,10 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
             more = f" and {len(finding.rows) - 8:,} more" if len(finding.rows) > 8 else ""
             click.echo(f"  where: {', '.join(str(row) for row in finding.rows[:8])}{more}")
         click.echo(f"  fix:   {finding.fix}")
+    if ceiling:
+        low, high = ceiling["interval"]
+        click.echo(
+            f"\nNo model can exceed about {100 * ceiling['value']:.1f} % here ({100 * low:.1f} to "
+            f"{100 * high:.1f} %), by the answers to {ceiling['inputs']:,} inputs; source: {ceiling['source']}."
+        )
     click.echo(f"\nEvery row's fate: {folder / 'ledger.jsonl'}")

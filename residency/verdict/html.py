@@ -33,6 +33,7 @@ def render_html(report: Report) -> str:
         "points_range": figures.points_range,
         "p_value": figures.p_value,
         "count": figures.count,
+        "ceiling_bound": figures.ceiling_bound,
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,
