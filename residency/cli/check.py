@@ -46,6 +46,6 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         low, high = ceiling["interval"]
         click.echo(
             f"\nNo model can exceed about {100 * ceiling['value']:.1f} % here ({100 * low:.1f} to "
-            f"{100 * high:.1f} %), by the answers to {ceiling['inputs']:,} inputs; source: {ceiling['source']}."
+            f"{100 * high:.1f} %), measured on {ceiling['source']}."
         )
     click.echo(f"\nEvery row's fate: {folder / 'ledger.jsonl'}")
