@@ -80,7 +80,8 @@ def _tell(document: Mapping[str, Any]) -> None:
     if ceiling := document["ceiling"]:
         low, high = (100 * end for end in ceiling["interval"])
         click.echo(
-            f"No model can exceed about {100 * ceiling['value']:.1f} % here ({low:.1f} to {high:.1f} %)."
+            f"No model can exceed about {100 * ceiling['value']:.1f} % here ({low:.1f} to {high:.1f} %), "
+            f"measured on {ceiling['source']}."
         )
     if not document["checks"]:
         click.echo("Nothing was found.")
