@@ -83,6 +83,8 @@ class Data(Section):
     """Rows with the same input and different answers: `drop` leaves all of them out."""
     near: float = Field(0.8, ge=0.5, le=1)
     """Inputs at least this similar are near duplicates; 1 looks for none but those in the same words."""
+    label_errors: Literal["auto", "off"] = "auto"
+    """Rows with a doubtful label are sought by cross-validation; `auto`: in files of up to 20,000 rows."""
     max_refused: float = Field(0.05, ge=0, le=1)
     """The run stops if more than this share of the rows cannot be used."""
 

@@ -11,7 +11,9 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
+from residency.data.ceiling import Ceiling, find_ceiling
 from residency.data.checks import find_all
+from residency.data.checks.label_errors import note_unsearched
 from residency.data.duplicates import conflicts, repeats, rephrased
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
@@ -38,6 +40,8 @@ class Examination:
     """Wordings of all files that are nearly the same."""
     stops: tuple[ResidencyError, ...] = ()
     """Why training refuses these rows, if it does; examining them does not stop there."""
+    ceiling: Ceiling | None = None
+    """What no model can exceed on such rows; None where too few inputs stand more than once to tell."""
 
     def write(self, folder: Path) -> None:
         """Write `examples.jsonl`, `fates.jsonl`, `twins.jsonl` and `examination.json`."""
@@ -47,7 +51,8 @@ class Examination:
         write_jsonl(folder / "twins.jsonl", (twins._asdict() for twins in self.twins))
         findings = [finding.to_json() for finding in self.findings]
         stops = [error.to_json() for error in self.stops]
-        content = {"rows": dict(self.rows), "findings": findings, "stops": stops}
+        ceiling = None if self.ceiling is None else self.ceiling.to_json()
+        content = {"rows": dict(self.rows), "ceiling": ceiling, "findings": findings, "stops": stops}
         write_json(folder / "examination.json", content)
 
     @staticmethod
@@ -64,6 +69,7 @@ class Examination:
             content["rows"],
             tuple(Twins(**twins) for twins in read_jsonl(folder / "twins.jsonl")),
             tuple(ResidencyError(**error) for error in content["stops"]),
+            None if content["ceiling"] is None else Ceiling.from_json(content["ceiling"]),
         )
 
 
@@ -92,6 +98,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
             *repeated_rows(list(compared.values()), data),
             *near_findings(list(kept.values()), twins),
             *find_all(kept.values(), data),
+            *note_unsearched(kept.values(), data),
             *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
             *passed_over(sources.values()),
             *told_shapes(list(readings.values())),
@@ -99,6 +106,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
         {name: reading.rows for name, reading in readings.items()},
         twins,
         tuple(reading.stop for reading in readings.values() if reading.stop is not None),
+        find_ceiling([row for reading in readings.values() for row in reading.usable], twins),
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from residency.core.records import fingerprint
+from residency.data.labels import labels_of
 from residency.data.ledger import Checked
 
 Labels = Counter[str]
@@ -60,13 +61,7 @@ def main_label(rows: Labels) -> str:
     return min(rows, key=lambda label: (-rows[label], label))
 
 
-def labels_of(rows: Sequence[Checked]) -> list[str]:
-    """The label of each row: its answer where few short answers repeat, else the same for all."""
+def label_each(rows: Sequence[Checked]) -> list[str]:
+    """The label of each row: its answer where answers are labels, else the same for all."""
     answers = [row.example.answer for row in rows]
-    return answers if are_labels(answers) else [""] * len(answers)
-
-
-def are_labels(answers: Sequence[str]) -> bool:
-    """Whether the answers are labels: short, and few different ones for the number of rows."""
-    different = set(answers)
-    return len(different) <= max(2, len(answers) // 4) and all(len(answer) < 80 for answer in different)
+    return answers if labels_of(answers) else [""] * len(answers)

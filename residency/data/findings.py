@@ -75,4 +75,4 @@ def plural(count: int, noun: str, verb: str = "") -> str:
     return f"{words} {verb if count == 1 else _PLURALS[verb]}"
 
 
-_PLURALS = {"repeats": "repeat", "is": "are", "asks": "ask", "stands": "stand", "has": "have"}
+_PLURALS = {"repeats": "repeat", "is": "are", "asks": "ask", "stands": "stand", "has": "have", "says": "say"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from residency.core.records import fingerprint
 from residency.data.clusters import cluster
-from residency.data.draw import Labels, draw, labels_of
+from residency.data.draw import Labels, draw, label_each
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
 from residency.data.lock import Locked
@@ -117,7 +117,7 @@ def _draw(
     name_of = {wording: name for name, members in free.items() for wording in members}
     clusters: dict[str, Labels] = {name: Counter() for name in free}
     present: dict[str, Labels] = {side: Counter() for side in SIDES}
-    for row, label in zip(rows, labels_of(rows), strict=True):
+    for row, label in zip(rows, label_each(rows), strict=True):
         if name := name_of.get(row.wording):
             clusters[name][label] += 1
         elif side := side_of.get(row.wording):

@@ -15,7 +15,8 @@ from residency.core.recipe import Recipe, Section
 from residency.core.recipe_file import default_of
 from residency.core.records import Example, Source
 from residency.core.workspace import unwritable, write_text
-from residency.data.draw import are_labels
+from residency.data.forms import fields_of, json_value
+from residency.data.labels import labels_of
 from residency.data.read import read_rows
 from residency.data.shapes import RowError, to_example
 from residency.data.sources import files_of
@@ -96,20 +97,18 @@ def guess_kind(examples: Sequence[Example]) -> Kind:
     answers = [e.answer for e in examples]
     if any(len(e.messages) > 3 for e in examples):
         return "chat"
-    if all(_is_json_object(a) or _has_fields(a) for a in answers):
+    if all(isinstance(json_value(a), dict) or fields_of(a) for a in answers):
         return "extract"
-    if are_labels(answers):
-        return "classify"
-    return "write"
+    return "classify" if labels_of(answers) else "write"
 
 
 def choose_scorer(kind: Kind, examples: Sequence[Example]) -> str:
     """The scorer that fits the answers' form."""
     if kind == "classify":
         return "label"
-    if kind == "extract" and all(_is_json_object(e.answer) for e in examples):
+    if kind == "extract" and all(isinstance(json_value(e.answer), dict) for e in examples):
         return "json"
-    if kind == "extract" and all(_has_fields(e.answer) for e in examples):
+    if kind == "extract" and all(fields_of(e.answer) for e in examples):
         return "fields"
     return "exact"
 
@@ -163,19 +162,6 @@ def _room(examples: Sequence[Example]) -> int:
     """Enough new tokens for the longest answer seen: a token is at least a byte."""
     longest = max(len(e.answer.encode()) for e in examples)
     return max(16, min(4096, 8 * (longest // 8 + 2)))
-
-
-def _is_json_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (json.JSONDecodeError, RecursionError):
-        return False
-
-
-def _has_fields(text: str) -> bool:
-    lines = [line for line in text.splitlines() if line.strip()]
-    keys = [line.partition(":")[0].strip().casefold() for line in lines if ":" in line]
-    return bool(lines) and len(keys) == len(lines) == len(set(keys)) and all(len(k) < 40 for k in keys)
 
 
 def _label_list(kind: Kind, examples: Sequence[Example]) -> str:

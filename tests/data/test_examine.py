@@ -273,6 +273,18 @@ def test_an_examination_can_be_written_and_read(tmp_path: Path, renderer: Any) -
     assert Examination.read(folder) == examination
 
 
+def test_the_ceiling_counts_the_rows_that_are_left_out(tmp_path: Path, renderer: Any) -> None:
+    """30 inputs stand twice, as duplicates but for 3 conflicts: both are gone from the rows kept."""
+    rows = [{"input": f"question {i}", "output": "yes"} for i in range(30)]
+    again = [{**row, "output": "no"} if i < 3 else row for i, row in enumerate(rows)]
+    examination = check(tmp_path, [*rows, *again], renderer)
+    assert len(examination.examples["train"]) == 27
+    assert examination.ceiling is not None
+    assert examination.ceiling.value == pytest.approx((27 / 30 + 28.5 / 30) / 2)
+    examination.write(tmp_path)
+    assert Examination.read(tmp_path) == examination
+
+
 @pytest.mark.skipif("RESIDENCY_BENCH_DATA" not in os.environ, reason="needs the folder with banking77")
 def test_banking77(renderer: Any) -> None:
     """31 training rows repeat an earlier one's words, 25 test rows stand in the training file."""

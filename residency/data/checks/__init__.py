@@ -9,4 +9,9 @@ from residency.data.checks import encoding as encoding
 from residency.data.checks import knowledge as knowledge
 from residency.data.checks import personal as personal
 from residency.data.checks import secrets as secrets
+from residency.data.checks import format_drift as format_drift
+from residency.data.checks import label_errors as label_errors
+from residency.data.checks import label_set as label_set
+from residency.data.checks import language as language
+from residency.data.checks import system_drift as system_drift
 from residency.data.checks.registry import find_all as find_all

@@ -16,6 +16,7 @@ from residency.data.ledger import Checked
 
 RowCheck = Callable[[Example], str | None]
 FileCheck = Callable[[Sequence[Checked], Data], Iterable[Flag]]
+FamilyCheck = Callable[[Sequence[Checked], Data], Iterable[tuple[str, Flag]]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Declared:
     meaning: str
     """What is wrong and why it matters, to follow '3 rows: '."""
     fix: str
-    suspicion: float
-    """How likely a row that it fires on teaches something wrong, from 0 to 1; for row checks."""
+    suspicion: float = 0.5
+    """How likely a row that it fires on teaches something wrong, from 0 to 1; a file check's flags say it."""
 
 
 ROW_CHECKS: dict[str, tuple[Declared, RowCheck]] = {}
-FILE_CHECKS: dict[str, tuple[Declared, FileCheck]] = {}
+FILE_CHECKS: dict[str, tuple[Declared, FamilyCheck]] = {}
 
 
 def row_check(
@@ -51,7 +52,20 @@ def file_check(id: str, severity: Severity, *, meaning: str, fix: str) -> Callab
     """Register a function of all usable rows of a file that gives a flag for each row that stands out."""
 
     def register(function: FileCheck) -> FileCheck:
-        FILE_CHECKS[id] = Declared(id, severity, meaning, fix, 0.5), function
+        @file_checks(Declared(id, severity, meaning, fix))
+        def named(rows: Sequence[Checked], data: Data) -> Iterable[tuple[str, Flag]]:
+            return ((id, flag) for flag in function(rows, data))
+
+        return function
+
+    return register
+
+
+def file_checks(*family: Declared) -> Callable[[FamilyCheck], FamilyCheck]:
+    """Register a function that looks for several things in one go, and gives the id with each flag."""
+
+    def register(function: FamilyCheck) -> FamilyCheck:
+        FILE_CHECKS.update({check.id: (check, function) for check in family})
         return function
 
     return register
@@ -73,8 +87,9 @@ def find_all(files: Iterable[Sequence[Checked]], data: Data) -> list[Finding]:
         for row in rows:
             for id, flag in flag_row(row.example).items():
                 flags[id].append(flag)
-        for id, (_, function) in FILE_CHECKS.items():
-            flags[id].extend(function(rows, data))
+        for look in dict.fromkeys(look for _, look in FILE_CHECKS.values()):
+            for id, flag in look(rows, data):
+                flags[id].append(flag)
     declared = {id: check for id, (check, _) in (*ROW_CHECKS.items(), *FILE_CHECKS.items())}
     return [_finding(declared[id], fired) for id, fired in flags.items() if fired]
 
