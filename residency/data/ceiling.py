@@ -29,7 +29,7 @@ class Ceiling:
     interval: tuple[float, float]
     """95 %."""
     source: Literal[Sampled, "all rows"]
-    """What it is measured on: inputs that stand more than once, pairs of near ones, or all rows as they are."""
+    """Measured on inputs that stand more than once, on pairs of near ones, or on all rows as they are."""
     inputs: int
     """Inputs that stand more than once, or pairs."""
     rows: int

@@ -17,7 +17,15 @@ from residency.verdict import reasons
 from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.html import render_html
 from residency.verdict.regressions import find_regressions
-from residency.verdict.report_schema import BasePart, DataPart, FilePart, FindingPart, Report, TrainingPart
+from residency.verdict.report_schema import (
+    BasePart,
+    CeilingPart,
+    DataPart,
+    FilePart,
+    FindingPart,
+    Report,
+    TrainingPart,
+)
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
@@ -35,7 +43,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     margin = inputs.recipe.regression.margin
     regressions = find_regressions(rows, margin, settings.confidence)
     regressed = reasons.regressed(regressions, margin)
-    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json")["rows"])
+    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"))
     report = Report(
         schema_="residency.report/1",
         run=folder.name,
@@ -49,7 +57,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         gap=measure_gap(rows, settings.confidence),
         failures=pick_failures(rows),
         regressions=regressions,
-        verdict=decide(rows, training.curve, settings, data.overlap, regressed),
+        verdict=decide(rows, training.curve, settings, data.overlap, regressed, data.ceiling),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
     write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))
@@ -58,7 +66,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     return report
 
 
-def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataPart:
+def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any]) -> DataPart:
     findings = [
         FindingPart(
             id=finding.id,
@@ -72,7 +80,7 @@ def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataP
     overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
     return DataPart(
         files=[
-            FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=rows_read[role])
+            FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=examined["rows"][role])
             for role, name in inputs.names.items()
         ],
         rows=len(frozen.fates),
@@ -81,6 +89,7 @@ def _data(inputs: Inputs, frozen: Frozen, rows_read: Mapping[str, int]) -> DataP
         test_hash=frozen.test_hash,
         overlap=sum(len(finding.rows) for finding in overlapping),
         leaks=frozen.leaks,
+        ceiling=None if examined["ceiling"] is None else CeilingPart(**examined["ceiling"]),
     )
 
 

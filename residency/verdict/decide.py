@@ -28,6 +28,7 @@ from residency.evals.statistics import (
 from residency.verdict import reasons
 from residency.verdict.report_schema import (
     CandidateSummary,
+    CeilingPart,
     ComparisonPart,
     CurvePoint,
     FailurePart,
@@ -140,8 +141,9 @@ def decide(
     settings: Verdict,
     overlap: int = 0,
     regressed: str | None = None,
+    ceiling: CeilingPart | None = None,
 ) -> VerdictPart:
-    """The verdict from the scored rows, the training curve, the recipe's [verdict] and the test overlap.
+    """The verdict from the scored rows, the training curve, the recipe's [verdict] and what the data tells.
 
     `regressed` is what the suites say; it is told and decides nothing.
 
@@ -163,6 +165,7 @@ def decide(
         reasons.difference(pair, len(comparisons)),
         reasons.against_margin(pair, settings),
         reasons.against_minimum(tuned, settings.minimum),
+        reasons.below_ceiling(tuned, ceiling, settings.minimum),
         reasons.use_the_prompt(best, settings.minimum) if recommend == "prompt" else None,
         reasons.more_rows(gate, needed),
         regressed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from residency.evals.statistics import Interval
-from residency.verdict.report_schema import TrialPart
+from residency.verdict.report_schema import CeilingPart, TrialPart
 
 
 def percent(share: float) -> str:
@@ -55,3 +55,13 @@ def trial_status(trial: TrialPart) -> str:
 def count(number: float) -> str:
     """1234 -> `1,234`."""
     return f"{number:,.0f}"
+
+
+def ceiling_bound(ceiling: CeilingPart) -> str:
+    """`No model can exceed about 91.2 % ...`, with the interval and what it rests on."""
+    rows = "these very rows" if ceiling.source == "all rows" else "rows like these"
+    inputs = "pairs of near twins" if ceiling.source == "near twins" else "repeated inputs"
+    return (
+        f"No model can exceed about {percent(ceiling.value)} on {rows} "
+        f"({percent_range(ceiling.interval)}), as {count(ceiling.inputs)} {inputs} and their answers show"
+    )

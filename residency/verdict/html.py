@@ -29,6 +29,8 @@ def render_html(report: Report) -> str:
         "points": figures.points,
         "points_range": figures.points_range,
         "p_value": figures.p_value,
+        "count": figures.count,
+        "ceiling_bound": figures.ceiling_bound,
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,

@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from residency.core.recipe import Verdict
 from residency.evals.statistics import rule_of_three
 from residency.training.curve import best_of, lowest_loss, overfits_since
-from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
+from residency.verdict.figures import (
+    ceiling_bound,
+    count,
+    p_value,
+    percent,
+    percent_range,
+    points,
+    points_range,
+)
 from residency.verdict.report_schema import (
     CandidateSummary,
+    CeilingPart,
     ComparisonPart,
     CurvePoint,
     GapPart,
@@ -65,6 +74,21 @@ def against_minimum(tuned: CandidateSummary, minimum: float) -> str | None:
     if tuned.mean < minimum:
         return f"Tuned's {mean} is below the minimum of {wanted}, which its interval ({interval}) includes."
     return f"Tuned's {mean} reaches the minimum of {wanted}."
+
+
+def below_ceiling(tuned: CandidateSummary, ceiling: CeilingPart | None, minimum: float) -> str | None:
+    """How close tuned is to what the contradictions in the data leave, and whether the minimum is."""
+    if ceiling is None:
+        return None
+    told = f"{ceiling_bound(ceiling)}; tuned is at {percent(tuned.mean)}"
+    near = tuned.interval.high >= ceiling.interval.low
+    close = ", within reach of it: what is left is more in the labels than in the training" if near else ""
+    if minimum <= ceiling.value:
+        return f"{told}{close}."
+    wanted = percent(minimum)
+    if minimum > ceiling.interval.high:
+        return f"{told}. The minimum of {wanted} lies above it: no training reaches that, only better labels."
+    return f"{told}. The minimum of {wanted} lies above that figure, within its interval."
 
 
 def use_the_prompt(best: CandidateSummary, minimum: float) -> str:

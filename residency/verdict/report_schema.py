@@ -67,6 +67,21 @@ class FindingPart(Part):
     """What to do about it."""
 
 
+class CeilingPart(Part):
+    """What no model can exceed on such rows, as inputs that stand more than once tell."""
+
+    value: Share
+    """Share of rows that the best possible model gets right."""
+    interval: Interval
+    """95 % interval of `value`."""
+    source: str
+    """`repeated inputs`, `near twins`, or `all rows`: a bound for these rows, where repeats were removed."""
+    inputs: Count
+    """Inputs that stand more than once, or pairs of near ones."""
+    rows: Count
+    """Rows with these inputs."""
+
+
 class DataPart(Part):
     """The examples and what became of them."""
 
@@ -84,6 +99,8 @@ class DataPart(Part):
     """Test rows whose input stands in the training or validation rows too."""
     leaks: Count
     """Test rows that ask what a training row asks, word for word or nearly so."""
+    ceiling: CeilingPart | None = None
+    """What no model can exceed; none where too few inputs stand more than once to tell."""
 
 
 class CandidateSummary(Part):

@@ -41,7 +41,10 @@ def render_terminal(report: Report, console: Console) -> None:
     memory = f"{training.peak_memory_gib:.2f} GiB of memory"
     took = f"{training.steps:,} steps in {duration(training.seconds)}, {memory}"
     kind = "Model" if training.method == "full" else "Adapter"
-    for name, text in (("Training", took), ("Run", report.run), (kind, training.artifact)):
+    places = [("Training", took), ("Run", report.run), (kind, training.artifact)]
+    if ceiling := report.data.ceiling:
+        places.insert(0, ("Ceiling", f"{percent(ceiling.value)} ({percent_range(ceiling.interval)})"))
+    for name, text in places:
         console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
 
 

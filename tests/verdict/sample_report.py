@@ -59,7 +59,7 @@ CURVE = [
 ]
 
 
-def report(scored, settings=None, overlap=0, curve=CURVE):
+def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None):
     settings = settings or Verdict()
     confidence = settings.confidence
     return Report(
@@ -91,6 +91,7 @@ def report(scored, settings=None, overlap=0, curve=CURVE):
             test_hash="5be1" * 4,
             overlap=overlap,
             leaks=overlap,
+            ceiling=ceiling,
         ),
         candidates=summarise(scored, confidence),
         comparisons=compare(scored, confidence),
@@ -116,5 +117,5 @@ def report(scored, settings=None, overlap=0, curve=CURVE):
         ),
         gap=measure_gap(scored, confidence),
         failures=pick_failures(scored),
-        verdict=decide(scored, curve, settings, overlap),
+        verdict=decide(scored, curve, settings, overlap, ceiling=ceiling),
     )

@@ -7,15 +7,15 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
 from residency.evals.scored import Scored
 from residency.verdict.decide import best_baseline, compare, decide, measure_gap, pick_failures, summarise
-from residency.verdict.report_schema import CurvePoint
+from residency.verdict.report_schema import CeilingPart, CurvePoint
 from tests.verdict.sample_report import CURVE, row, rows
 
 NO_CURVE: list[CurvePoint] = []
 EQUAL = (88, 100)  # tuned on training rows: no gap to 132 of 150
 
 
-def verdict(scored, settings=None, curve=NO_CURVE, overlap=0):
-    return decide(scored, curve, settings or Verdict(), overlap)
+def verdict(scored, settings=None, curve=NO_CURVE, overlap=0, ceiling=None):
+    return decide(scored, curve, settings or Verdict(), overlap, ceiling=ceiling)
 
 
 def said(result, part):
@@ -219,3 +219,34 @@ def test_the_verdict_survives_writing_and_reading_the_rows():
     scored = rows(base=3, few_shot=70, tuned=90)
     again = [Scored.from_json(json.loads(json.dumps(r.to_json()))) for r in scored]
     assert decide(again, CURVE, Verdict(), 1) == decide(scored, CURVE, Verdict(), 1)
+
+
+def ceiling(value, low, high, source="repeated inputs"):
+    return CeilingPart(value=value, interval=(low, high), source=source, inputs=1240, rows=2600)
+
+
+def test_the_ceiling_is_told_with_how_close_tuned_is():
+    scored = rows(train=EQUAL, base=0, tuned=132)  # 88.0 %, 81.8 to 92.3 %
+    assert not said(verdict(scored), "No model can exceed")
+    (near,) = said(verdict(scored, ceiling=ceiling(0.912, 0.88, 0.94)), "No model can exceed")
+    assert near == (
+        "No model can exceed about 91.2 % on rows like these (88.0 to 94.0 %), as 1,240 repeated inputs and "
+        "their answers show; tuned is at 88.0 %, within reach of it: what is left is more in the labels than "
+        "in the training."
+    )
+    (far,) = said(verdict(scored, ceiling=ceiling(0.98, 0.96, 0.99, "all rows")), "No model can exceed")
+    assert "98.0 % on these very rows" in far and far.endswith("tuned is at 88.0 %.")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "told"),
+    [
+        (0.91, "more in the labels than in the training."),
+        (0.92, "The minimum of 92.0 % lies above that figure, within its interval."),
+        (0.95, "The minimum of 95.0 % lies above it: no training reaches that, only better labels."),
+    ],
+)
+def test_a_minimum_above_the_ceiling_is_called_out(minimum, told):
+    scored = rows(train=EQUAL, base=0, tuned=132)
+    result = verdict(scored, Verdict(minimum=minimum), ceiling=ceiling(0.912, 0.88, 0.94))
+    assert said(result, "No model can exceed")[0].endswith(told)

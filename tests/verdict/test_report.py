@@ -12,7 +12,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.charts import Dot, _ticks, curve_svg, dots_svg, fates_svg
 from residency.verdict.figures import p_value, percent, points
 from residency.verdict.html import render_html
-from residency.verdict.report_schema import CurvePoint, Report, TrialPart
+from residency.verdict.report_schema import CeilingPart, CurvePoint, Report, TrialPart
 from residency.verdict.terminal import render_terminal
 from tests.verdict.sample_report import CURVE, report, row, rows
 
@@ -266,3 +266,14 @@ def test_scores_stand_on_the_curve_where_training_watched_them():
     page = render_html(report(rows(base=0, tuned=132), curve=scored))
     assert "score on validation rows" in page and "step 120 is kept, by its score of 60.0&nbsp;%" in page
     assert "score on validation rows" not in render_html(report(rows(base=0, tuned=132)))
+
+
+def test_the_ceiling_is_on_page_and_terminal():
+    part = CeilingPart(value=0.912, interval=(0.88, 0.94), source="repeated inputs", inputs=40, rows=90)
+    whole = report(rows(base=0, tuned=132), ceiling=part)
+    page, out = re.sub(r"&nbsp;", " ", render_html(whole)), io.StringIO()
+    render_terminal(whole, Console(file=out, width=160))
+    parse(page)
+    assert page.count("No model can exceed about 91.2 % on rows like these (88.0 to 94.0 %)") == 2
+    assert "Ceiling  91.2 % (88.0 to 94.0 %)" in out.getvalue()
+    assert Report.model_validate(json.loads(json.dumps(whole.to_json()))) == whole
