@@ -126,7 +126,7 @@ NEAR = [
 def test_near_duplicates_name_the_most_similar_earlier_row(tmp_path: Path, renderer: Any) -> None:
     """Rows 1 to 3 have 34, 35 and 40 shingles; 2 shares 33 with 1, and 3 all 34: 33/36 and 34/40."""
     examination = check(tmp_path, [*NEAR, *GOOD], renderer)
-    near, conflict = examination.findings
+    near, conflict = (finding for finding in examination.findings if finding.id.startswith("near"))
     assert (near.id, near.severity) == ("near-duplicate", "warning")
     assert [(flag.source.row, flag.other and flag.other.row, flag.detail) for flag in near.rows] == [
         (2, 1, "92 % similar"),
@@ -152,7 +152,10 @@ def test_plain_texts_may_be_near_but_not_contradict_each_other(tmp_path: Path, r
 
 
 def test_no_near_duplicates_are_looked_for_at_a_threshold_of_one(tmp_path: Path, renderer: Any) -> None:
-    assert check(tmp_path, [*NEAR, *GOOD], renderer, near=1).findings == ()
+    assert (
+        not {"near-duplicate", "near-conflict"}
+        & found(check(tmp_path, [*NEAR, *GOOD], renderer, near=1)).keys()
+    )
 
 
 def test_a_row_has_the_group_that_its_column_says(tmp_path: Path, renderer: Any) -> None:
