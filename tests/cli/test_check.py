@@ -172,7 +172,7 @@ ROWS = [
     *map(answers, range(30)),
     {"input": "item 97 is red", "output": "warm"},
     {"input": "item 97 is red", "output": "cold"},
-    {"input": "item 99 is red", "output": "As an AI language model, I cannot say."},
+    {"input": "item 99 is red", "output": "as an AI: warm"},
 ]
 
 
