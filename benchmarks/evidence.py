@@ -165,7 +165,7 @@ def detection(rng: np.random.Generator) -> Iterator[Cell]:
 
 
 def measure() -> dict[str, object]:
-    begun, rng = time.monotonic(), np.random.default_rng(0)
+    begun, rng = time.process_time(), np.random.default_rng(0)
     ships = list(false_ship(rng))
     covered = [*wilson_coverage(), *paired_coverage(rng), *clustered_coverage(rng), *bootstrap_coverage(rng)]
     detected = list(detection(rng))
@@ -182,7 +182,7 @@ def measure() -> dict[str, object]:
         "coverage_worst": worst._asdict(),
         "mde_error": max(abs(cell.value - POWER) for cell in detected),
         "cells": [cell._asdict() for cell in (*ships, *covered, *detected)],
-        "seconds": time.monotonic() - begun,
+        "cpu_seconds": time.process_time() - begun,
     }
 
 

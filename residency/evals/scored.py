@@ -39,7 +39,7 @@ class Scored:
     parts: dict[str, bool] = field(default_factory=dict)
     """Each part of the expected answer that the scorer tells apart, and whether it was right."""
     cluster: str = ""
-    """Rows of one group, or of the same wording, share it and are no independent evidence; empty: a row of its own."""
+    """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""

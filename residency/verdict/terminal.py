@@ -89,6 +89,7 @@ def _parts(candidates: Sequence[CandidateSummary]) -> Table:
     for part in dict.fromkeys(part for candidate in candidates for part in candidate.parts):
         shares = (candidate.parts.get(part) for candidate in candidates)
         table.add_row(Text(part), *("–" if share is None else percent(share) for share in shares))
+    return table
 
 
 def regressions_table(parts: Sequence[RegressionPart]) -> Table:

@@ -59,7 +59,10 @@ def test_a_program_sees_an_empty_folder_and_no_secrets(monkeypatch):
     ).passed
 
 
-def test_what_a_program_leaves_running_is_ended(tmp_path):
+@pytest.mark.parametrize("isolated", [True, False])
+def test_what_a_program_leaves_running_is_ended(tmp_path, monkeypatch, isolated):
+    if not isolated:
+        monkeypatch.setattr("residency.evals.scorers.code._isolation", tuple)
     child = "import os, time\nif os.fork() == 0:\n    time.sleep(1.5)\n    open({!r}, 'w')\n    os._exit(0)"
     mark = tmp_path / "alive"
     assert grade(child.format(str(mark)), "pass").passed

@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.formula.api import ols
-from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -193,18 +192,18 @@ def clustered(rng, groups, largest=5):
     return names, values
 
 
-def test_effective_rows_are_the_cluster_robust_variance():
-    # statsmodels' sandwich of a mean, no correction: the sum of squared cluster residuals by n squared.
+def test_effective_rows_have_anovas_correlation_within_clusters():
     rng = random.Random(7)
-    for _ in range(20):
+    for _ in range(10):
         names, values = clustered(rng, 40)
-        n, groups = len(values), len(set(names))
-        codes = [int(name[1:]) for name in names]
-        how = {"groups": codes, "use_correction": False}
-        robust = OLS(values, np.ones(n)).fit(cov_type="cluster", cov_kwds=how).bse[0] ** 2
-        share = sum(values) / n
-        effect = max(1.0, robust / (share * (1 - share) / n))
-        t = stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, groups - 1)
+        n, sizes = len(values), [names.count(name) for name in dict.fromkeys(names)]
+        theirs = anova_lm(ols("y ~ C(g)", data=pd.DataFrame({"y": values, "g": names})).fit())["mean_sq"]
+        between, within = theirs["C(g)"], theirs["Residual"]
+        # Donner 1986: m0 is the mean size less the variance of sizes by their sum.
+        m0 = np.mean(sizes) - np.var(sizes, ddof=1) / n
+        correlation = (between - within) / (between + (m0 - 1) * within)
+        effect = 1 + (sum(m * m for m in sizes) / n - 1) * min(1, max(0, correlation))
+        t = stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, len(sizes) - 1)
         assert effective_rows(values, names, 0.95) == pytest.approx(n / effect * t**2, rel=1e-9)
 
 
@@ -214,6 +213,7 @@ def test_effective_rows_of_rows_on_their_own_and_of_rows_that_all_agree():
     # Clusters of 3 and 1, no failure: 16 / (9 + 1) rows, and t of 1 by t of 3 degrees of freedom.
     t = stats.t.ppf(0.975, 3) / stats.t.ppf(0.975, 1)
     assert effective_rows([1, 1, 1, 1], list("aaab"), 0.95) == pytest.approx(1.6 * t**2)
+    assert effective_rows([1, 0, 1, 0], ["a"] * 4, 0.95) < 1
 
 
 def test_a_row_repeated_tells_no_more_than_once():

@@ -1,7 +1,10 @@
 """Rows that say nearly the same are no independent evidence: how many rows they are worth.
 
-E. L. Korn, B. I. Graubard, Survey Methodology 24 (1998) 193: the rows divided by the design effect, and
-by the square of the ratio of t's quantiles for as many clusters and as many rows.
+The design effect of a mean over clusters of m rows, 1 + (sum m² / n - 1) r (L. Kish, Survey Sampling,
+1965, section 5.4), with r the correlation within clusters, estimated from mean squares (A. Donner, Int
+Stat Rev 54 (1986) 67); and for few clusters the square of the ratio of t's quantiles for as many clusters
+and as many rows (E. L. Korn, B. I. Graubard, Survey Methodology 24 (1998) 193). An effect from the
+clusters' residuals alone is too small where few rows fail: see docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -15,19 +18,14 @@ from scipy import special
 def effective_rows(values: Sequence[float], clusters: Sequence[str], confidence: float) -> float:
     """As many independent rows as tell the mean of `values` as well as these rows in clusters do.
 
-    The design effect is the sum over clusters of their squared residuals by that over rows, and at
-    least 1. Where all values are the same it is the largest there can be, that of clusters all of whose
-    rows agree (L. Kish, Survey Sampling, 1965, section 5.4): the sum of squared sizes by the rows.
     Rows that are a cluster each are worth themselves.
     """
     n = len(values)
-    mean = sum(values) / n
-    residuals = [value - mean for value in values]
-    of_rows = sum(residual**2 for residual in residuals)
-    of_clusters = sum(total**2 for total in cluster_sums(residuals, clusters))
     sizes = cluster_sums([1.0] * n, clusters)
-    largest = sum(size**2 for size in sizes) / n
-    effect = max(1.0, of_clusters / of_rows) if of_rows > 1e-12 * n else largest
+    if len(sizes) == n:
+        return n
+    mean_size = sum(size**2 for size in sizes) / n
+    effect = 1 + (mean_size - 1) * _correlation(values, clusters, sizes)
     return n / effect * _few_clusters(n, len(sizes), confidence)
 
 
@@ -44,8 +42,26 @@ def own_cluster_each(clusters: Iterable[str]) -> list[str]:
     return [cluster or f"\0{number}" for number, cluster in enumerate(clusters)]
 
 
-def _few_clusters(n: int, clusters: int, confidence: float) -> float:
-    if clusters == n:
+def _correlation(values: Sequence[float], clusters: Sequence[str], sizes: Sequence[float]) -> float:
+    """Of rows within a cluster, from 0 to 1; 1 where all values are the same and nothing tells.
+
+    (B - W) / (B + (m - 1) W) for the mean squares B between and W within clusters, and the mean size m
+    that Donner calls m0.
+    """
+    n, groups = len(values), len(sizes)
+    if groups == 1:
         return 1.0
+    mean = sum(values) / n
+    means = [total / size for total, size in zip(cluster_sums(values, clusters), sizes, strict=True)]
+    of_means = sum(size * (m - mean) ** 2 for m, size in zip(means, sizes, strict=True))
+    of_rows = sum((value - mean) ** 2 for value in values)
+    if of_rows < 1e-12 * n:
+        return 1.0
+    between, within = of_means / (groups - 1), (of_rows - of_means) / (n - groups)
+    size = (n - sum(size**2 for size in sizes) / n) / (groups - 1)
+    return min(1.0, max(0.0, (between - within) / (between + (size - 1) * within)))
+
+
+def _few_clusters(n: int, clusters: int, confidence: float) -> float:
     level = (1 + confidence) / 2
     return float(special.stdtrit(n - 1, level) / special.stdtrit(max(1, clusters - 1), level)) ** 2
