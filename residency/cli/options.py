@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from residency.core.recipe import Recipe
     from residency.pipeline.workflow import Workflow
+    from residency.verdict.report_schema import Report
 
 Command = Callable[..., Any]
 
@@ -90,25 +91,39 @@ def conclude(recipe: Path, overrides: tuple[str, ...], as_json: bool, gate: bool
     if as_json:
         print_json(content)
     else:
-        print_report(content, workflow.folder)
+        print_report(read_report(workflow.folder), workflow.folder)
     codes = {"ship": 0, "do not ship": 3, "cannot tell": 4}
     return codes[content["verdict"]["gate"]] if gate else 0
 
 
-def print_report(content: Any, folder: Path) -> None:
-    """The report in short, and where the long one is."""
+def read_report(folder: Path) -> Report:
+    """The report of the run in `folder`.
+
+    Raises:
+        ResidencyError: there is none, or it was made by another version.
+    """
     from pydantic import ValidationError
-    from rich.console import Console
 
     from residency.core.errors import ResidencyError
+    from residency.core.workspace import read_json
     from residency.verdict.report_schema import Report
-    from residency.verdict.terminal import render_terminal
 
+    file = folder / "report.json"
+    if not file.is_file():
+        raise ResidencyError("This run has no verdict yet.", str(folder), "Run its recipe to the end.")
     try:
-        report = Report.model_validate(content)
+        return Report.model_validate(read_json(file))
     except ValidationError:
         fix = "Run its recipe again with this version."
         raise ResidencyError("This report was made by another version.", str(folder), fix) from None
+
+
+def print_report(report: Report, folder: Path) -> None:
+    """The report in short, and where the long one is."""
+    from rich.console import Console
+
+    from residency.verdict.terminal import render_terminal
+
     render_terminal(report, Console())
     click.echo(f"Report   {folder / 'report.html'}")
     click.echo(f"Chat     residency chat {report.run}")

@@ -44,6 +44,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, price: floa
 def _amounts(forecast: Forecast) -> list[tuple[str, str]]:
     return [
         ("rows", f"{forecast.rows:,} to train on, {forecast.validation_rows:,} to validate"),
+        ("test", _test(forecast)),
         (
             "tokens",
             f"{forecast.tokens:,} an epoch, {forecast.supervised_tokens:,} of them learned; "
@@ -51,6 +52,16 @@ def _amounts(forecast: Forecast) -> list[tuple[str, str]]:
         ),
         ("steps", f"{forecast.steps:,}, {forecast.evaluations:,} validations"),
     ]
+
+
+def _test(forecast: Forecast) -> str:
+    """What the test rows can tell, before anything is asked of them."""
+    told = (
+        f"{'none' if least is None else f'{100 * least:.1f} points'} where two candidates disagree on "
+        f"{100 * differ:.0f} % of them"
+        for differ, least in forecast.detectable.items()
+    )
+    return f"{forecast.test_rows:,} rows tell a difference of {', '.join(told)}"
 
 
 def _memory(memory: Memory) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from residency.cli.options import print_json, print_report
+from residency.cli.options import print_json, print_report, read_report
 
 
 @click.command("runs")
@@ -21,7 +21,7 @@ def command(run: str | None, as_json: bool) -> None:
     folder = workspace.run(run)
     report = folder / "report.json"
     if report.is_file() and not as_json:
-        print_report(read_json(report), folder)
+        print_report(read_report(folder), folder)
         return
     content = read_json(report if report.is_file() else folder / "run.json")
     if as_json:

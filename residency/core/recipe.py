@@ -118,9 +118,49 @@ class Task(Section):
     instructions: PathField | None = None
     """Text file with the full instructions, which only the prompted baselines see."""
     scorer: str = "exact"
-    """How an answer is scored: `exact`, `fields`, `label` or `json`."""
+    """How an answer is scored: a name from docs/scorers.md, or a function of yours, `my_file.py:function`."""
     max_new_tokens: int = Field(128, ge=1, le=32768)
     """Longest answer, in tokens."""
+
+
+class Scoring(Section):
+    """Settings of the scorer. A key that the scorer does not read is a mistake."""
+
+    pass_mark: float = Field(0.5, ge=0, le=1)
+    """Lowest score that passes: `chrf`, `rouge_l`, `edit`, `embedding`, a function of yours."""
+    tolerance: float = Field(0.0, ge=0)
+    """How far a number may be off: `numeric`."""
+    relative_tolerance: float = Field(0.0, ge=0, lt=1)
+    """How far a number may be off, as a share of the number wanted: `numeric`."""
+    pattern: str = ""
+    """Regular expression; its last match (first group, if any) in both texts must be the same: `regex`."""
+    answer_schema: PathField | None = None
+    """File with a JSON Schema that answers must satisfy: `json`."""
+    tests: PathField | None = None
+    """Python file with assertions run after the answer; without it the expected answer is them: `code`."""
+    seconds: float = Field(5.0, gt=0, le=600)
+    """CPU time a program may take, and half of the time by the clock: `code`."""
+    memory_mib: int = Field(512, ge=64, le=65536)
+    """Memory a program may take: `code`."""
+
+
+class Judge(Section):
+    """A model behind an OpenAI-compatible API that grades answers: `judge` and `pairwise_judge`."""
+
+    url: str = ""
+    """Address of the API, e.g. `https://api.openai.com/v1`."""
+    model: str = ""
+    """The model's name there."""
+    key: str = ""
+    """Environment variable that holds the API key; empty where none is wanted."""
+    rubric: PathField | None = None
+    """Text file that says what a good answer is."""
+    golden: PathField | None = None
+    """JSONL of answers graded by people: input, expected, answer, and pass or, for pairs, better."""
+    kappa: float = Field(0.6, ge=0, le=1)
+    """Least agreement with the golden set, as Cohen's kappa; below it the judge does not count."""
+    timeout: float = Field(60.0, gt=0, le=3600)
+    """Seconds a call may take."""
 
 
 class Candidates(Section):
@@ -304,6 +344,8 @@ class Recipe(Section):
     data: Data
     split: Split = Split()
     task: Task = Task()
+    scoring: Scoring = Scoring()
+    judge: Judge = Judge()
     candidates: Candidates = Candidates()
     train: Train = Train()
     sweep: Sweep = Sweep()

@@ -137,10 +137,11 @@ def _make_absolute(tables: dict[str, Any], folder: Path) -> None:
         table = tables.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str):
             table[key] = _absolute(table[key], folder)
-    base = tables.get("base")
+    base, task, regression = (tables.get(name) for name in ("base", "task", "regression"))
     if isinstance(base, dict):
         _find_base(base, folder)
-    regression = tables.get("regression")
+    if isinstance(task, dict):
+        _find_own_scorer(task, folder)
     if isinstance(regression, dict) and isinstance(regression.get("suites"), list):
         regression["suites"] = [_find_suite(name, folder) for name in regression["suites"]]
 
@@ -172,6 +173,8 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     table[names[1]] = value
     if names == ("base", "model"):
         _find_base(table, Path.cwd())
+    if names == ("task", "scorer"):
+        _find_own_scorer(table, Path.cwd())
 
 
 def _absolute(path: str, folder: Path) -> str:
@@ -184,6 +187,13 @@ def _find_base(table: dict[str, Any], folder: Path) -> None:
     model = table.get("model")
     if isinstance(model, str) and model and (path := folder / os.path.expanduser(model)).is_dir():
         table["model"] = str(path)
+
+
+def _find_own_scorer(table: dict[str, Any], folder: Path) -> None:
+    """A scorer of the user's own, `my_file.py:function`, is named from `folder`, like any path."""
+    scorer = table.get("scorer")
+    if isinstance(scorer, str) and ".py:" in scorer:
+        table["scorer"] = str(folder / os.path.expanduser(scorer))
 
 
 def _parse_value(text: str) -> Any:

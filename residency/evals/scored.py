@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example
-from residency.evals.scorers import Score, Scorer
+from residency.data.duplicates import wording
+from residency.evals.scorers import EXPECTED, Score, Scorer
 
 Split = Literal["test", "train", "suite"]
 
@@ -32,6 +36,10 @@ class Scored:
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    parts: dict[str, bool] = field(default_factory=dict)
+    """Each part of the expected answer that the scorer tells apart, and whether it was right."""
+    cluster: str = ""
+    """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -55,30 +63,45 @@ def score_rows(
     Raises:
         ResidencyError: an expected answer is not of the scorer's form; names file and row.
     """
-    return [
-        _score(candidate, split, example, completion, scorer)
-        for example, completion in zip(examples, completions, strict=True)
-    ]
+    score = partial(_score, candidate, split, scorer)
+    rows = list(zip(examples, completions, strict=True))
+    if not scorer.costly:
+        return [score(row) for row in rows]
+    with ThreadPoolExecutor(os.cpu_count()) as side_by_side:
+        return list(side_by_side.map(score, rows))
 
 
-def require_form(scorer: Scorer, example: Example) -> None:
-    """Refuse an answer wanted that the scorer cannot read.
+def require_form(scorer: Scorer, examples: Sequence[Example]) -> None:
+    """Refuse answers wanted that the scorer cannot read; a costly one is tried on the first alone.
 
     Raises:
         ResidencyError: names file and row.
     """
-    _grade(scorer, example, example.answer)
+    for example in examples[:1] if scorer.costly else examples:
+        grade(scorer, example, example.answer)
 
 
-def _grade(scorer: Scorer, example: Example, got: str) -> Score:
+def grade(scorer: Scorer, example: Example, got: str) -> Score:
+    """The score of one answer to `example`.
+
+    Raises:
+        ResidencyError: the answer wanted is not of the scorer's form; names file and row.
+    """
     try:
-        return scorer(example.answer, got)
+        return scorer(example.answer, got, _asked(example))
     except ResidencyError as error:
+        if error.where != EXPECTED:
+            raise
         raise ResidencyError(error.what, str(example.source), error.fix) from None
 
 
-def _score(candidate: str, split: Split, example: Example, completion: Completion, scorer: Scorer) -> Scored:
-    score = _grade(scorer, example, completion.text)
+def _asked(example: Example) -> str:
+    return next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), "")
+
+
+def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Completion]) -> Scored:
+    example, completion = row
+    score = grade(scorer, example, completion.text)
     reason = score.reason
     if not score.passed and completion.finish == "length":
         reason += f"; cut off after {completion.completion_tokens} tokens"
@@ -87,7 +110,7 @@ def _score(candidate: str, split: Split, example: Example, completion: Completio
         split=split,
         example_id=example.id,
         source=str(example.source),
-        prompt=next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), ""),
+        prompt=_asked(example),
         expected=example.answer,
         got=completion.text,
         score=score.value,
@@ -96,4 +119,6 @@ def _score(candidate: str, split: Split, example: Example, completion: Completio
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         seconds=completion.seconds,
+        parts=dict(score.parts),
+        cluster=example.group or wording(example),
     )

@@ -15,7 +15,7 @@ from residency.core.records import Example
 from residency.core.workspace import write_jsonl
 from residency.data.split import Frozen
 from residency.evals.scored import Scored, Split, score_rows
-from residency.evals.scorers import get_scorer
+from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LanguageModel, LocalModel
 from residency.models.load import load_base
@@ -72,4 +72,4 @@ def _score(
 ) -> list[Scored]:
     with report.track(f"{candidate.name} on {split}", len(examples), "rows") as advance:
         completions = candidate.answer(examples, recipe.task.max_new_tokens, advance)
-    return score_rows(candidate.name, split, examples, completions, get_scorer(recipe.task.scorer))
+    return score_rows(candidate.name, split, examples, completions, scorer_of(recipe))

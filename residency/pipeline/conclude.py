@@ -13,10 +13,8 @@ from residency.data.split import Frozen
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
-from residency.verdict import reasons
-from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
-from residency.verdict.regressions import find_regressions
 from residency.verdict.report_schema import (
     BasePart,
     CeilingPart,
@@ -37,12 +35,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
-    settings = inputs.recipe.verdict
     artifact = artifact_folder(stages["train"], inputs.recipe.train.method)
     training = TrainingPart(**read_json(stages["train"] / "training.json"), artifact=str(artifact))
-    margin = inputs.recipe.regression.margin
-    regressions = find_regressions(rows, margin, settings.confidence)
-    regressed = reasons.regressed(regressions, margin)
     data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"))
     report = Report(
         schema_="residency.report/1",
@@ -51,13 +45,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         recipe=inputs.recipe.to_json(),
         base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
-        candidates=summarise(rows, settings.confidence),
-        comparisons=compare(rows, settings.confidence),
         training=training,
-        gap=measure_gap(rows, settings.confidence),
-        failures=pick_failures(rows),
-        regressions=regressions,
-        verdict=decide(rows, training.curve, settings, data.overlap, regressed, data.ceiling),
+        **weigh(rows, training.curve, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
     write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from residency.core.errors import ResidencyError
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
+from residency.evals.statistics import detectable
 from residency.models.memory import PeakMemory
 from residency.pipeline.plan import Forecast, Time
 from residency.pipeline.room import advise_on, checkpointing, foresee_memory
@@ -21,6 +22,8 @@ from residency.training.probe import measure_pace, sample_load
 
 _SECONDS = 8.0
 """How long steps are taken to learn their pace."""
+_DISCORDANCES = (0.1, 0.3)
+"""Shares of the test rows that only one of two candidates gets right: they are close, they are not."""
 
 
 def forecast(recipe: Recipe, dtype: str, frozen: Path, workspace: Path, report: Reporter) -> Forecast:
@@ -33,10 +36,11 @@ def forecast(recipe: Recipe, dtype: str, frozen: Path, workspace: Path, report: 
         bench.lend(recipe.train) as (_, model),
         TemporaryDirectory(dir=workspace, prefix=".probe-") as folder,
     ):
-        return _probe(bench.trainer(model, recipe.train, Path(folder)), report)
+        tests = len(bench.rows.test), recipe.verdict.confidence
+        return _probe(bench.trainer(model, recipe.train, Path(folder)), report, *tests)
 
 
-def _probe(trainer: Trainer, report: Reporter) -> Forecast:
+def _probe(trainer: Trainer, report: Reporter, test_rows: int, confidence: float) -> Forecast:
     load = sample_load(trainer)
     report.say(f"probe, some {_SECONDS:.0f} s of real steps")
     try:
@@ -56,6 +60,8 @@ def _probe(trainer: Trainer, report: Reporter) -> Forecast:
     return Forecast(
         rows=len(trainer.train),
         validation_rows=len(validation),
+        test_rows=test_rows,
+        detectable={share: detectable(test_rows, share, confidence) for share in _DISCORDANCES},
         tokens=sum(len(row.ids) for row in trainer.train),
         packed_tokens=round(load.tokens_a_step * plan.steps_per_epoch),
         supervised_tokens=supervised_count(trainer.train),

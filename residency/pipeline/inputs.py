@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from residency import __version__
 from residency.core.errors import ResidencyError
-from residency.core.recipe import Recipe
+from residency.core.recipe import Recipe, Section
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
 from residency.data.lock import Lock
 from residency.data.read import shown_name
 from residency.data.sources import naming_roots, source_hash, sources_of
+from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
 
@@ -23,6 +24,15 @@ from residency.models.source import base_fingerprint, locate
 def _unreadable(file: Path, error: OSError) -> ResidencyError:
     what = f"The file cannot be read: {error.strerror}."
     return ResidencyError(what, str(file), "Correct the path or the file's rights.")
+
+
+def _content(setting: Any) -> Any:
+    """A setting of the scorer as its stages depend on it."""
+    if isinstance(setting, Path):
+        return source_hash(setting)
+    if isinstance(setting, Section):
+        return {key: _content(value) for key, value in setting if key != "timeout"}
+    return setting
 
 
 class Machine(NamedTuple):
@@ -75,6 +85,16 @@ class Inputs:
         return text
 
     @cached_property
+    def scoring(self) -> dict[str, Any]:
+        """The scorer with the settings it reads; files by their hashes, wherever they are."""
+        scorer = scorer_of(self.recipe)
+        file, colon, function = scorer.name.rpartition(":")
+        return {
+            "scorer": [function, source_hash(Path(file))] if colon else scorer.name,
+            **{key: _content(value) for key, value in scorer.settings.items()},
+        }
+
+    @cached_property
     def software(self) -> dict[str, str]:
         """Versions of what decides on tokens and weights: another one starts stages anew."""
         names = ("torch", "transformers", "tokenizers", "peft")
@@ -100,8 +120,7 @@ class Inputs:
 
     def check(self) -> dict[str, Any]:
         """The rows, what must be able to score them, and the room for their answers."""
-        task = self.recipe.task
-        return {**self.rows(), "scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
+        return {**self.rows(), **self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
 
     @cached_property
     def lock(self) -> Lock:
@@ -123,8 +142,8 @@ class Inputs:
 
     def asked(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and on what."""
-        task = self.recipe.task.model_dump(mode="json", include={"system", "scorer", "max_new_tokens"})
-        return {"freeze": fingerprint(self.freeze()), "task": task, **machine._asdict()}
+        task = self.recipe.task.model_dump(mode="json", include={"system", "max_new_tokens"})
+        return {"freeze": fingerprint(self.freeze()), "task": {**task, **self.scoring}, **machine._asdict()}
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
@@ -145,8 +164,7 @@ class Inputs:
         """
         how = {"checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
-        task = self.recipe.task
-        watched = {"scorer": task.scorer, "max_new_tokens": task.max_new_tokens}
+        watched = {**self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
         return {
             "software": self.method_software,
             "freeze": fingerprint(self.freeze()),
@@ -193,10 +211,20 @@ class Inputs:
             exclude={
                 "base": {"model", "revision"},
                 "data": {"train", "validation", "test"},
-                "task": {"instructions"},
+                "task": {"instructions", "scorer"},
+                "scoring": True,
+                "judge": True,
                 "regression": {"suites"},
             },
         )
         software = {**self.software, **self.method_software}
-        parts = [software, settings, self.hashes, self.suites, self.instructions, self.base]
+        parts = [
+            software,
+            settings,
+            self.scoring,
+            self.hashes,
+            self.suites,
+            self.instructions,
+            self.base,
+        ]
         return f"{self.recipe.task.name}-{fingerprint(parts, length=6)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -178,6 +179,9 @@ class Forecast:
     Attributes:
         rows: Training rows.
         validation_rows: Validation rows.
+        test_rows: Test rows.
+        detectable: The least difference that the test tells, by the share of its rows that only one of
+            two candidates gets right; none where it tells no such difference.
         tokens: Tokens of the training rows.
         packed_tokens: Tokens that an epoch computes, those that rows of a micro-batch share once.
         supervised_tokens: Tokens of the training rows that are learned.
@@ -190,6 +194,8 @@ class Forecast:
 
     rows: int
     validation_rows: int
+    test_rows: int
+    detectable: Mapping[float, float | None]
     tokens: int
     packed_tokens: int
     supervised_tokens: int

@@ -16,7 +16,7 @@ from residency.data.lock import LOCKED, Lock
 from residency.data.sides import newly_locked
 from residency.data.split import drawn_sides, freeze
 from residency.evals.scored import require_form
-from residency.evals.scorers import get_scorer
+from residency.evals.scorers import scorer_of
 from residency.models.load import load_tokenizer
 from residency.models.source import locate
 
@@ -47,11 +47,9 @@ def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[Reside
 
 
 def _require_form(examination: Examination, recipe: Recipe) -> None:
-    scorer = get_scorer(recipe.task.scorer)
+    scorer = scorer_of(recipe)
     for rows in examination.examples.values():
-        for row in rows:
-            if not row.example.is_text:
-                require_form(scorer, row.example)
+        require_form(scorer, [row.example for row in rows if not row.example.is_text])
 
 
 def _require_room(examination: Examination, recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,14 @@ from residency.data.labels import labels_of
 from residency.data.read import read_rows
 from residency.data.shapes import RowError, to_example
 from residency.data.sources import files_of
+from residency.evals.scorers.chrf import likeness
 
 Kind = Literal["extract", "classify", "write", "chat"]
 
 _LOOK = 500
 """Rows read to tell what sort of task it is."""
+_COMPARED = 100
+"""Answers compared with each other to tell how alike they are."""
 
 _SYSTEM = {
     "extract": "Extract the fields.",
@@ -58,6 +62,7 @@ def start_project(
     kind = kind or guess_kind(examples)
     scorer = choose_scorer(kind, examples)
     train = str(source) if on_hub(source) else source.absolute().name
+    pass_mark = choose_pass_mark(examples) if scorer == "chrf" else None
     chosen: dict[str, dict[str, Any]] = {
         "data": {
             "train": train,
@@ -72,6 +77,7 @@ def start_project(
             "scorer": scorer,
             "max_new_tokens": _room(examples),
         },
+        "scoring": {"pass_mark": pass_mark},
     }
     try:
         folder.mkdir(parents=True)
@@ -84,7 +90,8 @@ def start_project(
     except (OSError, ResidencyError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise unwritable(folder, error) if isinstance(error, OSError) else error from None
-    return f"{kind}, scored by '{scorer}'"
+    mark = "" if pass_mark is None else f", which passes from {pass_mark:g} on"
+    return f"{kind}, scored by '{scorer}'{mark}"
 
 
 def is_template(instructions: str) -> bool:
@@ -103,14 +110,30 @@ def guess_kind(examples: Sequence[Example]) -> Kind:
 
 
 def choose_scorer(kind: Kind, examples: Sequence[Example]) -> str:
-    """The scorer that fits the answers' form."""
+    """The scorer that fits the answers' form; `chrf` for free text, which is never wanted word for word."""
     if kind == "classify":
         return "label"
     if kind == "extract" and all(isinstance(json_value(e.answer), dict) for e in examples):
         return "json"
     if kind == "extract" and all(fields_of(e.answer) for e in examples):
         return "fields"
-    return "exact"
+    return "exact" if kind == "extract" else "chrf"
+
+
+def choose_pass_mark(examples: Sequence[Example]) -> float:
+    """The likeness that only an answer to this very row reaches: 0.5, or more where answers are alike.
+
+    Where 1 in 100 answers to other rows is more like a row's answer than 0.5, as in letters that share
+    their opening and close, the mark is the likeness that they do not reach, in steps of 0.05.
+    """
+    answers = list(dict.fromkeys(example.answer for example in examples))[:_COMPARED]
+    others = sorted(
+        likeness(a, b) for step in (1, 2, 3) for a, b in zip(answers, answers[step:], strict=False)
+    )
+    if not others:
+        return 0.5
+    highest = others[min(len(others) - 1, len(others) * 99 // 100)]
+    return min(0.95, max(0.5, math.ceil(20 * highest) / 20))
 
 
 def recipe_text(chosen: Mapping[str, Mapping[str, Any]]) -> str:

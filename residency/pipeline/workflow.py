@@ -15,7 +15,7 @@ from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
-from residency.evals.scorers import get_scorer
+from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import load_suites
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
@@ -317,7 +317,7 @@ class Workflow:
 def _require_known(recipe: Recipe) -> None:
     """Look up every name of a registry, and the software that is needed, before any work is done."""
     needs: list[Callable[[], object]] = [
-        partial(get_scorer, recipe.task.scorer),
+        partial(scorer_of, recipe),
         partial(get_objective, recipe.train.objective),
         partial(load_suites, recipe.regression.suites),
     ]

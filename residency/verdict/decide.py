@@ -16,8 +16,12 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
 from residency.evals.scored import Scored, Split
 from residency.evals.statistics import (
+    Interval,
     Paired,
+    bootstrap_difference,
+    effective_rows,
     holm,
+    own_cluster_each,
     paired,
     rows_to_clear,
     rows_to_significance,
@@ -58,6 +62,7 @@ def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
     """
     pairs = _pairs(rows, confidence)
     adjusted = holm([pair.p for pair in pairs.values()])
+    scores = {name: _score_difference(rows, name, confidence) for name in pairs}
     return [
         ComparisonPart(
             a=name,
@@ -69,6 +74,8 @@ def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
             n=pair.n,
             only_a=pair.only_a,
             only_b=pair.only_b,
+            score_difference=scores[name][0],
+            score_interval=scores[name][1],
         )
         for (name, pair), p_adjusted in zip(pairs.items(), adjusted, strict=True)
     ]
@@ -154,25 +161,28 @@ def decide(
     candidates = summarise(rows, settings.confidence)
     tuned = next(candidate for candidate in candidates if candidate.name == TUNED)
     best = best_baseline(candidates)
-    pair = comparisons[best.name]
+    pair, paired_rows = comparisons[best.name], _pairs(rows, settings.confidence)[best.name]
     gate = _gate(tuned, pair, settings)
     recommend = _recommend(gate, best, pair, settings)
     needed = None
     if gate == "cannot tell":
-        needed = _rows_needed(tuned, _pairs(rows, settings.confidence)[best.name], pair, settings)
+        needed = _rows_needed(tuned, paired_rows, pair, settings)
     said = [
         reasons.level(tuned, best),
         reasons.difference(pair, len(comparisons)),
+        reasons.part_marks(pair),
         reasons.against_margin(pair, settings),
         reasons.against_minimum(tuned, settings.minimum),
         reasons.below_ceiling(tuned, ceiling, settings.minimum),
         reasons.use_the_prompt(best, settings.minimum) if recommend == "prompt" else None,
         reasons.more_rows(gate, needed),
+        reasons.could_tell(gate, paired_rows, settings.confidence),
         regressed,
         reasons.overlapping(overlap, tuned.n),
         reasons.memorised(curve),
         reasons.train_gap(measure_gap(rows, settings.confidence)),
         reasons.few_rows(tuned),
+        reasons.alike(tuned),
         reasons.no_failure(tuned, settings.confidence),
     ]
     return VerdictPart(
@@ -212,7 +222,9 @@ def _rows_needed(
     if pair.difference <= settings.margin:
         shut.append(tell)
     if tuned.mean < settings.minimum:
-        shut.append(rows_to_clear(tuned.passed, tuned.n, settings.minimum, settings.confidence))
+        shut.append(
+            rows_to_clear(tuned.mean, tuned.n, tuned.effective_n, settings.minimum, settings.confidence)
+        )
     if shut:
         return _two_digits(min((rows for rows in shut if rows is not None), default=None))
     level = 1 - settings.confidence
@@ -232,24 +244,39 @@ def _two_digits(number: int | None) -> int | None:
 
 def _pairs(rows: Sequence[Scored], confidence: float) -> dict[str, Paired]:
     """Each other candidate paired with tuned, by example and place in the file."""
-    tuned = _by_row(rows, TUNED)
+    tuned = by_row(rows, TUNED)
     names = dict.fromkeys(row.candidate for row in rows if row.split == "test" and row.candidate != TUNED)
     if not names:
         raise ResidencyError(
             "There is nothing to compare the tuned model with.", "the scored rows", "Score the base as well."
         )
+    clusters = own_cluster_each(row.cluster for row in tuned.values())
     pairs = {}
     for name in names:
-        other = _by_row(rows, name)
+        other = by_row(rows, name)
         if other.keys() != tuned.keys():
             what = f"'{name}' and '{TUNED}' answered different test rows, so they cannot be compared."
             raise ResidencyError(what, "the scored rows", "Score both on the same frozen test rows.")
-        pairs[name] = paired([other[key] for key in tuned], list(tuned.values()), confidence)
+        passes = [other[key].passed for key in tuned], [row.passed for row in tuned.values()]
+        pairs[name] = paired(*passes, confidence, clusters)
     return pairs
 
 
-def _by_row(rows: Sequence[Scored], candidate: str) -> dict[tuple[str, str], bool]:
-    return {(row.example_id, row.source): row.passed for row in _select(rows, candidate, "test")}
+def _score_difference(
+    rows: Sequence[Scored], name: str, confidence: float
+) -> tuple[float | None, Interval | None]:
+    """Tuned's mean score less that of `name`, with its interval; nothing where a score is a pass or none."""
+    tuned, other = by_row(rows, TUNED), by_row(rows, name)
+    scores = [other[key].score for key in tuned], [row.score for row in tuned.values()]
+    if all(score in (0, 1) for side in scores for score in side):
+        return None, None
+    clusters = own_cluster_each(row.cluster for row in tuned.values())
+    return fmean(scores[1]) - fmean(scores[0]), bootstrap_difference(*scores, clusters, confidence)
+
+
+def by_row(rows: Sequence[Scored], candidate: str) -> dict[tuple[str, str], Scored]:
+    """The candidate's test rows by example and place in the file."""
+    return {(row.example_id, row.source): row for row in _select(rows, candidate, "test")}
 
 
 def _select(rows: Sequence[Scored], candidate: str, split: Split) -> list[Scored]:
@@ -262,14 +289,24 @@ def _select(rows: Sequence[Scored], candidate: str, split: Split) -> list[Scored
 
 def _summary(name: str, rows: Sequence[Scored], confidence: float) -> CandidateSummary:
     passed = sum(row.passed for row in rows)
+    clusters = own_cluster_each(row.cluster for row in rows)
+    worth = effective_rows([row.passed for row in rows], clusters, confidence)
     return CandidateSummary(
         name=name,
         n=len(rows),
+        effective_n=worth,
         passed=passed,
         mean=passed / len(rows),
-        interval=wilson(passed, len(rows), confidence),
+        interval=wilson(passed / len(rows) * worth, worth, confidence),
         mean_score=fmean(row.score for row in rows),
+        parts=_parts(rows),
         prompt_tokens_per_call=fmean(row.prompt_tokens for row in rows),
         completion_tokens_per_call=fmean(row.completion_tokens for row in rows),
         seconds_per_call=fmean(row.seconds for row in rows),
     )
+
+
+def _parts(rows: Sequence[Scored]) -> dict[str, float]:
+    """Of each part that answers may have, the share of the rows with it in which it was right."""
+    names = dict.fromkeys(name for row in rows for name in row.parts)
+    return {name: fmean(row.parts[name] for row in rows if name in row.parts) for name in names}

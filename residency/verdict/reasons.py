@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from residency.core.recipe import Verdict
-from residency.evals.statistics import rule_of_three
+from residency.evals.statistics import POWER, Paired, detectable, rule_of_three
 from residency.training.curve import best_of, lowest_loss, overfits_since
 from residency.verdict.figures import (
     ceiling_bound,
@@ -112,6 +112,38 @@ def more_rows(gate: Gate, needed: int | None) -> str | None:
     return f"About {count(needed)} more test rows would tell, if the rates seen so far held."
 
 
+def could_tell(gate: Gate, pair: Paired, confidence: float) -> str | None:
+    """The least difference that these rows tell, where they do not tell the one there is."""
+    discordance = (pair.only_a + pair.only_b) / pair.n
+    if gate != "cannot tell" or not discordance:
+        return None
+    least = detectable(pair.effective_n, discordance, confidence)
+    differ = f"{count(pair.n)} rows of which {percent(discordance)} are right in one of the two alone"
+    if least is None:
+        return f"In {differ}, no difference can be told {percent(POWER)} of the time."
+    return f"In {differ}, a difference of {points(least)} points would be told {percent(POWER)} of the time."
+
+
+def part_marks(pair: ComparisonPart) -> str | None:
+    """The difference of the mean scores, where they give part marks."""
+    if pair.score_difference is None or pair.score_interval is None:
+        return None
+    return (
+        f"With part marks the mean score is {points(pair.score_difference)} points from {pair.a}'s "
+        f"({points_range(pair.score_interval)}, bootstrap)."
+    )
+
+
+def alike(tuned: CandidateSummary) -> str | None:
+    """Test rows of one group or wording."""
+    if tuned.effective_n > tuned.n - 0.5:
+        return None
+    return (
+        f"Some test rows are of one group or wording: for tuned's share the {count(tuned.n)} count as "
+        f"{count(tuned.effective_n)} independent ones."
+    )
+
+
 def memorised(curve: Sequence[CurvePoint]) -> str | None:
     """Steps that lowered the training loss and raised the validation loss."""
     since = overfits_since(curve)
@@ -187,7 +219,8 @@ def no_failure(tuned: CandidateSummary, confidence: float) -> str | None:
     """What no failure at all still allows."""
     if tuned.passed < tuned.n:
         return None
+    most = rule_of_three(tuned.effective_n, confidence)
     return (
         f"Tuned failed none of {count(tuned.n)} rows, which still fits a failure rate of up to "
-        f"{percent(rule_of_three(tuned.n, confidence))} (rule of three, {100 * confidence:g} % confidence)."
+        f"{percent(most)} (rule of three, {100 * confidence:g} % confidence)."
     )

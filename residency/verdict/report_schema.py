@@ -110,6 +110,8 @@ class CandidateSummary(Part):
     """`base`, `zero-shot`, `few-shot`, `tuned`, ..."""
     n: Annotated[int, Field(ge=1)]
     """Test rows answered."""
+    effective_n: Annotated[float, Field(gt=0)]
+    """As many independent rows as these are worth: less than `n` where rows are of one group or wording."""
     passed: Count
     """Rows that passed."""
     mean: Share
@@ -118,6 +120,8 @@ class CandidateSummary(Part):
     """Wilson's interval of `mean`."""
     mean_score: Share
     """Mean of the scores, which may give part marks."""
+    parts: dict[str, Share] = {}
+    """Where the scorer tells parts apart, such as fields: the share of rows in which each was right."""
     prompt_tokens_per_call: float
     """Mean prompt tokens, shared prefix included."""
     completion_tokens_per_call: float
@@ -147,6 +151,10 @@ class ComparisonPart(Part):
     """Rows only a passed."""
     only_b: Count
     """Rows only b passed."""
+    score_difference: float | None = None
+    """Mean score of b minus that of a, where scores give part marks."""
+    score_interval: Interval | None = None
+    """Bootstrap interval (BCa) of `score_difference`."""
 
 
 class CurvePoint(Part):

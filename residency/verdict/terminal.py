@@ -33,6 +33,8 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
     console.print(_comparisons(report))
+    if any(candidate.parts for candidate in report.candidates):
+        console.print(_parts(report.candidates))
     if report.regressions:
         console.print(regressions_table(report.regressions))
     training = report.training
@@ -78,6 +80,18 @@ def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
             f"{candidate.seconds_per_call:.3f}",
             style="bold" if candidate.name == TUNED else "",
         )
+    return table
+
+
+def _parts(candidates: Sequence[CandidateSummary]) -> Table:
+    """Each part of the answers, such as a field, with how often each candidate has it right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("right in")
+    for candidate in candidates:
+        table.add_column(Text(candidate.name), justify="right")
+    for part in dict.fromkeys(part for candidate in candidates for part in candidate.parts):
+        shares = (candidate.parts.get(part) for candidate in candidates)
+        table.add_row(Text(part), *("–" if share is None else percent(share) for share in shares))
     return table
 
 

@@ -50,7 +50,10 @@ def test_all_mistakes_are_told_at_once(write):
         *(f"FILE: {key}" for key in ("task.name", "task.kind", "server")),
     }
     assert told["FILE: train.rnk"] == ("There is no key train.rnk.", "Did you mean rank?")
-    assert "base, data, split, task, candidates, train, sweep, verdict" in told["FILE: server"][1]
+    assert (
+        "base, data, split, task, scoring, judge, candidates, train, sweep, verdict"
+        in told["FILE: server"][1]
+    )
     assert told["FILE: data.max_tokens"][0].startswith("data.max_tokens = 3 is not allowed")
     assert told["FILE: data.max_tokens"][1].endswith("never cut. Default: 1024.")
     assert told["FILE: train.epochs"][0].startswith('train.epochs = "many" is not allowed')
@@ -220,6 +223,10 @@ def test_the_keys_that_are_paths():
         ("data", "test"),
         ("data", "validation"),
         ("task", "instructions"),
+        ("scoring", "answer_schema"),
+        ("scoring", "tests"),
+        ("judge", "rubric"),
+        ("judge", "golden"),
     }
 
 
@@ -235,7 +242,9 @@ def test_every_field_is_described(section, key):
 def test_every_field_is_read_somewhere():
     package = Path(residency.__file__).parent
     code = "\n".join(f.read_text() for f in package.rglob("*.py") if f.name != "recipe.py")
-    unread = [f"{section}.{key}" for section, key in FIELDS if not re.search(rf"\.{key}\b", code)]
+    # a scorer reads keys of [scoring] by the names of its parameters: see tests/evals/test_text_scorers.py
+    fields = [(section, key) for section, key in FIELDS if section != "scoring"]
+    unread = [f"{section}.{key}" for section, key in fields if not re.search(rf"\.{key}\b", code)]
     assert unread == []
 
 
@@ -288,3 +297,10 @@ def test_packed_weights_are_not_shared_out(write):
         )
     ]
     assert load_recipe(write(qlora), ["train.distribution=ddp"]).train.distribution == "ddp"
+
+
+def test_a_scorer_of_the_users_own_is_found_from_the_recipes_folder(write, tmp_path, monkeypatch):
+    file = write('[data]\ntrain = "rows.jsonl"\n[task]\nscorer = "mine.py:grade"\n')
+    assert load_recipe(file).task.scorer == f"{file.resolve().parent}/mine.py:grade"
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(file, ["task.scorer=sub/a.py:b"]).task.scorer == f"{tmp_path}/sub/a.py:b"

@@ -4,6 +4,7 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example, Message, Source
+from residency.data.duplicates import wording
 from residency.evals.scored import Scored, score_rows
 from residency.evals.scorers import get_scorer
 
@@ -42,6 +43,8 @@ def test_a_scored_row_holds_question_answer_score_and_cost():
             40,
             6,
             0.5,
+            {"a": True, "b": False},
+            wording(example("a: 1\nb: 2")),
         )
     ]
     assert Scored.from_json(json.loads(json.dumps(rows[0].to_json()))) == rows[0]

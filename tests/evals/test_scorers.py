@@ -63,7 +63,7 @@ FIELDS = "category: billing\npriority: high\nteam: payments"
     ],
 )
 def test_fields_pass_in_any_order_and_case(got):
-    assert get_scorer("fields")(FIELDS, got) == Score(1.0, True, "")
+    assert get_scorer("fields")(FIELDS, got)[:3] == (1.0, True, "")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_fields_pass_in_any_order_and_case(got):
     ],
 )
 def test_fields_tell_what_differs(got, value, reason):
-    assert get_scorer("fields")(FIELDS, got) == Score(pytest.approx(value), False, reason)
+    assert get_scorer("fields")(FIELDS, got)[:3] == (pytest.approx(value), False, reason)
 
 
 def test_fields_with_no_answer_at_all():
@@ -147,7 +147,7 @@ def test_label_refuses_an_empty_expected_answer(expected):
     ],
 )
 def test_json_is_compared_by_value(expected, got):
-    assert get_scorer("json")(expected, got) == Score(1.0, True, "")
+    assert get_scorer("json")(expected, got)[:3] == (1.0, True, "")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_json_is_compared_by_value(expected, got):
     ],
 )
 def test_json_tells_the_paths_that_differ(expected, got, value, reason):
-    assert get_scorer("json")(expected, got) == Score(value, False, reason)
+    assert get_scorer("json")(expected, got)[:3] == (value, False, reason)
 
 
 @pytest.mark.parametrize(

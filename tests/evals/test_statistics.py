@@ -1,15 +1,32 @@
+import itertools
+import math
 import random
 
+import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from residency.evals.statistics import (
+    bootstrap_difference,
+    cohen_kappa,
+    detectable,
+    effective_rows,
     holm,
+    own_cluster_each,
     paired,
+    power,
     rows_to_clear,
     rows_to_significance,
     rows_to_tell,
     rule_of_three,
+    seed_spread,
     unpaired,
     wilson,
 )
@@ -137,7 +154,7 @@ def test_rows_to_significance():
 
 
 def test_rows_to_clear_against_scipy():
-    more = rows_to_clear(16, 20, 0.7, 0.95)
+    more = rows_to_clear(0.8, 20, 20, 0.7, 0.95)
     assert more is not None
     n = next(
         n
@@ -145,4 +162,168 @@ def test_rows_to_clear_against_scipy():
         if stats.binomtest(n * 4 // 5, n).proportion_ci(method="wilson").low > 0.7
     )
     assert n - 5 < 20 + more <= n
-    assert rows_to_clear(14, 20, 0.7, 0.95) is None
+    assert rows_to_clear(0.7, 20, 20, 0.7, 0.95) is None
+
+
+def test_statsmodels_says_the_same():
+    rng = random.Random(2)
+    for _ in range(50):
+        n = rng.randint(1, 400)
+        passed = rng.randint(0, n)
+        theirs = proportion_confint(passed, n, 0.05, method="wilson")
+        assert wilson(passed, n, 0.95) == pytest.approx(theirs, abs=1e-9)
+        cells = [rng.randint(0, 30) for _ in range(4)]
+        cells[0] += 1
+        both, only_a, only_b, neither = cells
+        exact = mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue
+        assert paired(*pairs(*cells), 0.95).p == pytest.approx(exact, abs=1e-9)
+        p_values = [rng.random() ** 3 for _ in range(rng.randint(1, 6))]
+        assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-9)
+
+
+def clustered(rng, groups, largest=5):
+    """Clusters' names, and values that rows of a cluster tend to share."""
+    names, values = [], []
+    for group in range(groups):
+        rate = rng.choice((0.2, 0.9))
+        for _ in range(rng.randint(1, largest)):
+            names.append(f"g{group}")
+            values.append(float(rng.random() < rate))
+    return names, values
+
+
+def test_effective_rows_have_anovas_correlation_within_clusters():
+    rng = random.Random(7)
+    for _ in range(10):
+        names, values = clustered(rng, 40)
+        n, sizes = len(values), [names.count(name) for name in dict.fromkeys(names)]
+        theirs = anova_lm(ols("y ~ C(g)", data=pd.DataFrame({"y": values, "g": names})).fit())["mean_sq"]
+        between, within = theirs["C(g)"], theirs["Residual"]
+        # Donner 1986: m0 is the mean size less the variance of sizes by their sum.
+        m0 = np.mean(sizes) - np.var(sizes, ddof=1) / n
+        correlation = (between - within) / (between + (m0 - 1) * within)
+        effect = 1 + (sum(m * m for m in sizes) / n - 1) * min(1, max(0, correlation))
+        t = stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, len(sizes) - 1)
+        assert effective_rows(values, names, 0.95) == pytest.approx(n / effect * t**2, rel=1e-9)
+
+
+def test_effective_rows_of_rows_on_their_own_and_of_rows_that_all_agree():
+    assert effective_rows([0, 1, 1, 0, 1], own_cluster_each([""] * 5), 0.95) == 5
+    assert effective_rows([1, 1, 1], list("abc"), 0.95) == 3
+    # Clusters of 3 and 1, no failure: 16 / (9 + 1) rows, and t of 1 by t of 3 degrees of freedom.
+    t = stats.t.ppf(0.975, 3) / stats.t.ppf(0.975, 1)
+    assert effective_rows([1, 1, 1, 1], list("aaab"), 0.95) == pytest.approx(1.6 * t**2)
+    assert effective_rows([1, 0, 1, 0], ["a"] * 4, 0.95) < 1
+
+
+def test_a_row_repeated_tells_no_more_than_once():
+    rng = random.Random(9)
+    a, b = ([rng.random() < rate for _ in range(60)] for rate in (0.4, 0.7))
+    once = paired(a, b, 0.95)
+    names = [str(i) for i in range(60)] * 2
+    twice = paired(a * 2, b * 2, 0.95, names)
+    assert twice.p == pytest.approx(once.p)
+    t = stats.t.ppf(0.975, 119) / stats.t.ppf(0.975, 59)
+    assert twice.effective_n == pytest.approx(60 * t**2)
+    assert twice.interval == pytest.approx(once.interval, abs=0.002)
+    assert twice.p > paired(a * 2, b * 2, 0.95).p
+
+
+def test_p_of_clusters_is_that_of_all_turns_of_their_signs():
+    rng = random.Random(11)
+    for _ in range(10):
+        names, a = clustered(rng, 9, largest=3)
+        b = [rng.random() < 0.7 for _ in a]
+        sums = {name: 0.0 for name in names}
+        for name, of_a, of_b in zip(names, a, b, strict=True):
+            sums[name] += of_b - of_a
+        turned = [
+            sum(s * x for s, x in zip(signs, sums.values(), strict=True))
+            for signs in itertools.product((1, -1), repeat=len(sums))
+        ]
+        extreme = [abs(total) >= abs(sum(sums.values())) for total in turned]
+        assert paired([bool(x) for x in a], b, 0.95, names).p == pytest.approx(sum(extreme) / len(extreme))
+
+
+def test_power_by_all_outcomes():
+    # Every table of 12 rows, by its multinomial chance.
+    n, discordance, difference = 12, 0.6, 0.4
+    chances = (discordance + difference) / 2, (discordance - difference) / 2, 1 - discordance
+    total = 0.0
+    for b in range(n + 1):
+        for a in range(n + 1 - b):
+            shown = b > a and stats.binomtest(a, a + b).pvalue < 0.05
+            total += shown * stats.multinomial.pmf([b, a, n - a - b], n, chances)
+    assert power(n, discordance, difference, 0.95) == pytest.approx(total, abs=1e-9)
+
+
+def test_the_detectable_difference_has_the_power_it_says():
+    for n, discordance in ((130, 0.1), (130, 0.3), (1000, 0.1)):
+        least = detectable(n, discordance, 0.95)
+        assert power(n, discordance, least, 0.95) >= 0.8 > power(n, discordance, least - 1e-4, 0.95)
+    # The normal approximation: (1.96 sqrt(d) + 0.84 sqrt(d - x2)) / sqrt(n), close where n is large.
+    assert detectable(10_000, 0.2, 0.95) == pytest.approx((1.96 + 0.8416) * math.sqrt(0.2 / 10_000), rel=0.03)
+    assert detectable(20, 0.1, 0.95) is None
+
+
+def test_the_bootstrap_is_near_the_normal_interval_and_draws_clusters_whole():
+    rng = np.random.default_rng(1)
+    a, b = rng.random(400), rng.random(400) + 0.1
+    names = [str(i) for i in range(400)]
+    low, high = bootstrap_difference(list(a), list(b), names, 0.95)
+    d = b - a
+    half = 1.96 * d.std() / 20
+    assert (low, high) == pytest.approx((d.mean() - half, d.mean() + half), abs=0.1 * half)
+    assert bootstrap_difference(list(a), list(b), names, 0.95) == (low, high)
+    whole = bootstrap_difference([*a, *a], [*b, *b], names * 2, 0.95)
+    assert whole == pytest.approx((low, high), abs=0.1 * half)
+    assert bootstrap_difference([0.5, 0.0], [1.0, 0.5], ["a", "b"], 0.95) == (0.5, 0.5)
+
+
+def test_seed_spread_has_anovas_mean_squares():
+    rng = np.random.default_rng(3)
+    table = rng.normal(size=(1, 12)) + 0.8 * rng.normal(size=(4, 1)) + 0.5 * rng.normal(size=(4, 12))
+    told = seed_spread(table.tolist(), 0.95)
+    data = {
+        "y": table.ravel(),
+        "seed": np.repeat(list("abcd"), 12),
+        "row": np.tile([f"r{i}" for i in range(12)], 4),
+    }
+    theirs = anova_lm(ols("y ~ C(seed) + C(row)", data=pd.DataFrame(data)).fit())
+    squares = theirs["mean_sq"]
+    assert told.seed_deviation**2 == pytest.approx((squares["C(seed)"] - squares["Residual"]) / 12, rel=1e-9)
+    of_test = (squares["C(row)"] - squares["Residual"]) / 4 + squares["Residual"]
+    assert told.test_deviation**2 == pytest.approx(of_test / 12, rel=1e-9)
+
+
+def test_seed_spread_finds_what_was_put_in_and_covers():
+    # 400 draws of 5 seeds on 50 rows; variances: seeds 0.04, rows 1, rest 0.25.
+    rng = np.random.default_rng(5)
+    by_seed, by_test, misses = [], [], 0
+    for _ in range(400):
+        table = rng.normal(0, 0.2, (5, 1)) + rng.normal(0, 1, (1, 50)) + rng.normal(0, 0.5, (5, 50))
+        told = seed_spread(table, 0.95)
+        by_seed.append(told.seed_deviation**2)
+        by_test.append(told.test_deviation**2)
+        misses += not told.interval.low <= 0 <= told.interval.high
+    assert np.mean(by_seed) == pytest.approx(0.04, rel=0.15)
+    assert np.mean(by_test) == pytest.approx(1.25 / 50, rel=0.05)
+    assert misses <= 36  # a correct 95 % interval misses more with a chance below 0.001
+
+
+def test_seeds_that_make_no_difference():
+    rng = np.random.default_rng(6)
+    rows = rng.integers(0, 2, 40)
+    told = seed_spread([rows, rows, rows], 0.95)
+    assert told.seed_deviation == 0
+    # Then it is the interval of a mean over rows: t with 39 degrees of freedom.
+    half = stats.t.ppf(0.975, 39) * rows.std(ddof=1) / math.sqrt(40)
+    assert told.interval.high - told.mean == pytest.approx(half)
+
+
+def test_kappa_is_sklearns():
+    rng = random.Random(8)
+    a = [rng.choice("xyz") for _ in range(50)]
+    b = [word if rng.random() < 0.6 else rng.choice("xyz") for word in a]
+    assert cohen_kappa(a, b) == pytest.approx(cohen_kappa_score(a, b), abs=1e-9)
+    assert cohen_kappa(["x"] * 3, ["x"] * 3) == 0

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from residency.core.workspace import read_jsonl
+from residency.evals.scorers import scorer_names
 from tests.pipeline.projects import answers, write_rows
 
 GOOD = [json.dumps(answers(number)).encode() for number in range(36)]
@@ -115,7 +116,7 @@ def test_names_that_no_registry_knows_are_told_before_any_work(line, recipe):
     assert lines == [
         "what:  There is no scorer 'luck'.",
         "where: task.scorer",
-        "fix:   Use one of: exact, fields, json, label.",
+        f"fix:   Use one of: {', '.join(scorer_names())}.",
         "",
         "what:  There is no objective 'hope'.",
         "where: train.objective",

@@ -40,22 +40,23 @@ def start(tmp_path: Path, form: str, kind=None, columns=(None, None)) -> tuple[s
     ("form", "kind", "scorer"),
     [
         ("classify", "classify", "label"),
-        ("write", "write", "exact"),
+        ("write", "write", "chrf"),
         ("extract", "extract", "fields"),
         ("json", "extract", "json"),
-        ("chat", "chat", "exact"),
+        ("chat", "chat", "chrf"),
     ],
 )
 def test_kind_and_scorer_are_guessed_from_the_answers(tmp_path, form, kind, scorer):
     said, recipe = start(tmp_path, form)
     assert (recipe.task.kind, recipe.task.scorer) == (kind, scorer)
-    assert said == f"{kind}, scored by '{scorer}'"
+    assert said.startswith(f"{kind}, scored by '{scorer}'")
+    assert ("which passes from" in said) == (scorer == "chrf")
     assert recipe.task.system != ""
 
 
 def test_a_kind_that_is_given_is_taken(tmp_path):
     _, recipe = start(tmp_path, "classify", kind="write")
-    assert (recipe.task.kind, recipe.task.scorer) == ("write", "exact")
+    assert (recipe.task.kind, recipe.task.scorer) == ("write", "chrf")
 
 
 def test_the_project_holds_all_it_needs(tmp_path):

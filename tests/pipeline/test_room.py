@@ -84,4 +84,4 @@ def test_a_plan_where_nothing_fits_is_a_mistake(tmp_path):
     made = trainer(tmp_path)
     room_for(made, 0, MemoryError())
     with pytest.raises(ResidencyError, match="Not even a part of one row"):
-        forecast._probe(made, Said())
+        forecast._probe(made, Said(), test_rows=20, confidence=0.95)

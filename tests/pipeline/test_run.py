@@ -208,3 +208,27 @@ def test_rows_that_are_not_finite_are_named_by_file_and_line(line, recipe):
     assert mistake["what"] == "The loss or its gradient is not finite at step 0."
     named = mistake["where"].split(", ")
     assert len(named) == 8 and all(re.fullmatch(r"rows.jsonl:\d+", name) for name in named)
+
+
+def test_what_a_scorer_reads_is_part_of_what_it_scored(copied):
+    own = copied.recipe.parent / "mine.py"
+    scored = ["check", "baselines", "compare"]
+
+    def built(*overrides: str) -> list[str]:
+        called = copied.line("run", copied.recipe, *(part for o in overrides for part in ("--set", o)))
+        assert called.code == 0, called.err
+        return called.built()
+
+    assert built("task.scorer=chrf") == scored
+    assert built("task.scorer=chrf", "scoring.pass_mark=0.4") == scored
+    own.write_text("def grade(expected, got):\n    return expected == got\n")
+    assert built(f"task.scorer={own}:grade") == scored
+    assert built(f"task.scorer={own}:grade") == []
+    own.write_text("def grade(expected, got):\n    return expected[:1] == got[:1]\n")
+    assert built(f"task.scorer={own}:grade") == scored
+
+
+def test_a_setting_that_the_scorer_does_not_read_is_a_mistake(copied):
+    mistake = copied.line("run", copied.recipe, "--set", "scoring.tolerance=0.1").mistake()
+    assert mistake["what"] == "The scorer 'exact' does not read scoring.tolerance."
+    assert mistake["fix"].endswith("one that reads it: numeric.")

@@ -1,19 +1,55 @@
 """Scorers: (expected answer, answer got) -> score in [0, 1], passed or not, and the reason.
 
-One file a scorer, registered by the decorator; a scorer is pure, so it can grade and reward alike.
+One file a scorer, registered by the decorator. The same scorer grades an evaluation and can reward a
+training; but for those that run programs or ask models, a scorer is pure.
 """
 
-from residency.evals.scorers import exact, fields, json_fields, label
-from residency.evals.scorers.registry import Score, Scorer, get_scorer, scorer, scorer_names
+from residency.evals.scorers import (
+    chrf,
+    code,
+    contains,
+    edit,
+    embedding,
+    exact,
+    fields,
+    json_fields,
+    judge,
+    label,
+    normalised,
+    numeric,
+    regex,
+    rouge_l,
+)
+from residency.evals.scorers.registry import (
+    EXPECTED,
+    Score,
+    Scorer,
+    get_scorer,
+    scorer,
+    scorer_names,
+    scorer_of,
+)
 
 __all__ = [
+    "EXPECTED",
     "Score",
     "Scorer",
+    "chrf",
+    "code",
+    "contains",
+    "edit",
+    "embedding",
     "exact",
     "fields",
     "get_scorer",
     "json_fields",
+    "judge",
     "label",
+    "normalised",
+    "numeric",
+    "regex",
+    "rouge_l",
     "scorer",
     "scorer_names",
+    "scorer_of",
 ]

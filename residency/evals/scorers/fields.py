@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import Score, differs, quote, scorer
+from residency.evals.scorers.registry import EXPECTED, Score, differs, quote, scorer
 
 _FIX = "Write each answer as lines of the form `key: value`, or set task.scorer to 'exact'."
 
@@ -23,14 +23,15 @@ def fields(expected: str, got: str) -> Score:
     for line in got.splitlines():
         if (field := _field(line)) is not None:
             given.setdefault(field[0], []).append(field[1])
-    wrong = []
+    wrong = {}
     for key, text in wanted.items():
         answers = given.get(key, [])
         if not answers or any(answer.casefold() != text.casefold() for answer in answers):
-            wrong.append(differs(key, text, " and ".join(answers) if answers else None))
+            wrong[key] = differs(key, text, " and ".join(answers) if answers else None)
     extra = [f"unexpected field {quote(key)}" for key in given if key not in wanted]
     value = (len(wanted) - len(wrong)) / len(wanted)
-    return Score(value, not wrong and not extra, "; ".join(wrong + extra))
+    parts = tuple((key, key not in wrong) for key in wanted)
+    return Score(value, not wrong and not extra, "; ".join([*wrong.values(), *extra]), parts)
 
 
 def _field(line: str) -> tuple[str, str] | None:
@@ -44,11 +45,11 @@ def _expected_fields(expected: str) -> dict[str, str]:
         field = _field(line)
         if field is None:
             what = f"The expected answer's line {quote(line)} is not of the form 'key: value'."
-            raise ResidencyError(what, "the expected answer", _FIX)
+            raise ResidencyError(what, EXPECTED, _FIX)
         if field[0] in found:
             what = f"The expected answer gives the field {quote(field[0])} twice."
-            raise ResidencyError(what, "the expected answer", "Leave one of the two lines.")
+            raise ResidencyError(what, EXPECTED, "Leave one of the two lines.")
         found[field[0]] = field[1]
     if not found:
-        raise ResidencyError("The expected answer has no field.", "the expected answer", _FIX)
+        raise ResidencyError("The expected answer has no field.", EXPECTED, _FIX)
     return found

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import Score, quote, scorer
+from residency.evals.scorers.json_schema import schema_fault
+from residency.evals.scorers.registry import EXPECTED, Score, quote, scorer
 
 _FENCE = re.compile(r"(?ims)^```[ \t]*(?:json)?[ \t]*\r?\n(.*?)^[ \t]*```")
 _LISTED_PATHS = 5
@@ -17,34 +19,45 @@ _ABSENT = object()
 
 
 @scorer("json")
-def json_fields(expected: str, got: str) -> Score:
+def json_fields(expected: str, got: str, *, answer_schema: Path | None) -> Score:
     """The value is the share of expected top-level keys that are right; deep equality passes.
 
     1 equals 1.0 and does not equal true. The answer may stand in one ```json fence, with words
-    around it. Where the expected value is no object, the value is 1 or 0.
+    around it. Where the expected value is no object, the value is 1 or 0. Where there is a schema, an
+    answer that is wrong in its form is told by what the schema says of it, first of all.
 
     Raises:
-        ResidencyError: the expected answer is no JSON.
+        ResidencyError: the expected answer is no JSON, or does not satisfy the schema.
     """
     try:
         wanted = _parse(expected)
     except _NotJSON as error:
         fix = "Write valid JSON, or set task.scorer to 'exact'."
         what = f"The expected answer is no JSON: {error}."
-        raise ResidencyError(what, "the expected answer", fix) from None
+        raise ResidencyError(what, EXPECTED, fix) from None
+    if answer_schema and (fault := schema_fault(answer_schema, expected)):
+        what = f"The expected answer does not satisfy the schema: {fault}."
+        raise ResidencyError(what, EXPECTED, "Correct the row, or scoring.answer_schema.")
     try:
         given = _parse(_unfenced(got))
     except _NotJSON as error:
-        return Score(0.0, False, f"no JSON: {error}")
-    found = list(_differences("", wanted, given))
+        return Score(0.0, False, f"no JSON: {error}", _right_keys(wanted, None))
+    fault = schema_fault(answer_schema, _unfenced(got)) if answer_schema else ""
+    found = [*([f"schema: {fault}"] if fault else []), *_differences("", wanted, given)]
+    parts = _right_keys(wanted, given)
     if not found:
-        return Score(1.0, True, "")
-    value = 0.0
-    if isinstance(wanted, dict) and isinstance(given, dict) and wanted:
-        right = [key for key in wanted if not any(_differences("", wanted[key], given.get(key, _ABSENT)))]
-        value = len(right) / len(wanted)
+        return Score(1.0, True, "", parts)
+    value = sum(right for _, right in parts) / len(parts) if parts else 0.0
     more = [f"{len(found) - _LISTED_PATHS} more differences"] if len(found) > _LISTED_PATHS else []
-    return Score(value, False, "; ".join(found[:_LISTED_PATHS] + more))
+    return Score(value, False, "; ".join(found[:_LISTED_PATHS] + more), parts)
+
+
+def _right_keys(wanted: Any, given: Any) -> tuple[tuple[str, bool], ...]:
+    """The expected top-level keys, each with whether it is right; nothing where no object is expected."""
+    if not isinstance(wanted, dict):
+        return ()
+    values = given if isinstance(given, dict) else {}
+    return tuple((key, not any(_differences("", wanted[key], values.get(key, _ABSENT)))) for key in wanted)
 
 
 class _NotJSON(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import Score, differs, scorer
+from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
 
 _AROUND = " \t\r\n\"'`“”„‘’«»"
 # A dash that begins a number is a sign, so that the labels -1 and 1 stay two.
@@ -25,7 +25,7 @@ def label(expected: str, got: str) -> Score:
     wanted = _label(expected)
     if not wanted:
         fix = "Write the label, or leave the row out."
-        raise ResidencyError("The expected answer holds no label.", "the expected answer", fix)
+        raise ResidencyError("The expected answer holds no label.", EXPECTED, fix)
     if wanted == _label(got):
         return Score(1.0, True, "")
     return Score(0.0, False, differs("", expected.strip(), got.strip() or None))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from residency.core.errors import ResidencyError
+from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.recipe import Judge, Recipe, Scoring
+
+EXPECTED = "the expected answer"
+"""Where a mistake is that scored rows tell by file and row."""
 
 _LONGEST_QUOTE = 80
 
@@ -18,29 +24,56 @@ class Score(NamedTuple):
     passed: bool
     reason: str
     """Empty when passed, else what differs, e.g. `priority: expected 'high', got 'normal'`."""
+    parts: tuple[tuple[str, bool], ...] = ()
+    """Each part of the expected answer, such as a field, and whether it was right."""
 
 
-Scorer = Callable[[str, str], Score]
-"""Called with the expected answer and the answer got.
+Rule = Callable[..., Score]
+"""A function of the expected answer and the answer got, with keyword-only parameters for what else it reads:
+keys of [scoring] by their names, `judge` for the section [judge], `prompt` for the row's last user turn.
 
-Raises ResidencyError where the expected answer itself is not of the scorer's form.
+Raises ResidencyError where the expected answer itself is not of the rule's form.
 """
 
-_SCORERS: dict[str, Scorer] = {}
+
+@dataclass(frozen=True)
+class Scorer:
+    """A rule with its settings: called with the expected answer, the answer got and what was asked."""
+
+    name: str
+    rule: Rule
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    costly: bool = False
+    """Runs programs, loads a model or calls one: rows are scored side by side, and none without need."""
+
+    def __call__(self, expected: str, got: str, prompt: str = "") -> Score:
+        """The score of one answer."""
+        asked = {"prompt": prompt} if "prompt" in _read_by(self.rule) else {}
+        return self.rule(expected, got, **self.settings, **asked)
 
 
-def scorer(name: str) -> Callable[[Scorer], Scorer]:
+class _Entry(NamedTuple):
+    rule: Rule
+    costly: bool
+
+
+_SCORERS: dict[str, _Entry] = {}
+
+
+def scorer(name: str, *, costly: bool = False) -> Callable[[Rule], Rule]:
     """Register the decorated function as the scorer `name`.
 
     Raises:
-        ValueError: another scorer has that name.
+        ValueError: another scorer has that name, or the function reads what no recipe holds.
     """
 
-    def register(function: Scorer) -> Scorer:
+    def register(rule: Rule) -> Rule:
         if name in _SCORERS:
             raise ValueError(f"There is a scorer '{name}' already.")
-        _SCORERS[name] = function
-        return function
+        if unknown := _read_by(rule) - {*Scoring.model_fields, "judge", "prompt"}:
+            raise ValueError(f"[scoring] has no key {', '.join(sorted(unknown))}.")
+        _SCORERS[name] = _Entry(rule, costly)
+        return rule
 
     return register
 
@@ -50,16 +83,58 @@ def scorer_names() -> list[str]:
     return sorted(_SCORERS)
 
 
-def get_scorer(name: str) -> Scorer:
-    """The scorer called `name`.
+def get_scorer(name: str, scoring: Scoring | None = None, judge: Judge | None = None) -> Scorer:
+    """The scorer called `name`, or the function of the user's own that it names, with its settings.
 
     Raises:
-        ResidencyError: there is none.
+        ResidencyError: there is none, or it does not read a setting that is given.
     """
-    if name not in _SCORERS:
+    scoring, judge = scoring or Scoring(), judge or Judge()
+    entry = _own(name) if ".py:" in name else _SCORERS.get(name)
+    if entry is None:
         known = ", ".join(scorer_names())
         raise ResidencyError(f"There is no scorer '{name}'.", "task.scorer", f"Use one of: {known}.")
-    return _SCORERS[name]
+    reads = _read_by(entry.rule)
+    _refuse_unread(name, reads, scoring, judge)
+    held = {key: getattr(scoring, key) for key in Scoring.model_fields} | {"judge": judge}
+    return Scorer(name, entry.rule, {key: held[key] for key in reads if key in held}, entry.costly)
+
+
+def scorer_of(recipe: Recipe) -> Scorer:
+    """The recipe's scorer with its settings.
+
+    Raises:
+        ResidencyError: see `get_scorer`.
+    """
+    return get_scorer(recipe.task.scorer, recipe.scoring, recipe.judge)
+
+
+def _own(name: str) -> _Entry:
+    from residency.evals.scorers.own import load_rule
+
+    return _Entry(load_rule(name), costly=True)
+
+
+def _read_by(rule: Rule) -> set[str]:
+    parameters = inspect.signature(rule).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def _refuse_unread(name: str, reads: set[str], scoring: Scoring, judge: Judge) -> None:
+    given = [
+        f"scoring.{key}" for key in Scoring.model_fields if getattr(scoring, key) != getattr(Scoring(), key)
+    ]
+    given += ["judge"] if judge != Judge() else []
+    mistakes = []
+    for place in given:
+        key = place.removeprefix("scoring.")
+        if key not in reads:
+            readers = ", ".join(other for other in scorer_names() if key in _read_by(_SCORERS[other].rule))
+            what = f"The scorer '{name}' does not read {place}."
+            fix = f"Take it out, or set task.scorer to one that reads it: {readers}."
+            mistakes.append(ResidencyError(what, place, fix))
+    if mistakes:
+        raise SeveralErrors(mistakes)
 
 
 def quote(text: str) -> str:
@@ -71,3 +146,9 @@ def differs(place: str, expected: str | None, got: str | None) -> str:
     """One difference in words; `None` stands for nothing at all."""
     words = ["nothing" if text is None else quote(text) for text in (expected, got)]
     return f"{place + ': ' if place else ''}expected {words[0]}, got {words[1]}"
+
+
+def marked(name: str, value: float, pass_mark: float) -> Score:
+    """A likeness that passes from `pass_mark` on."""
+    passed = value >= pass_mark
+    return Score(value, passed, "" if passed else f"{name} {value:.2f}, below the mark of {pass_mark:g}")

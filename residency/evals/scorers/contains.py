@@ -1,0 +1,21 @@
+"""`contains`: the expected text stands somewhere in the answer."""
+
+from __future__ import annotations
+
+from residency.core.errors import ResidencyError
+from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
+
+
+@scorer("contains")
+def contains(expected: str, got: str) -> Score:
+    """Passes when the expected text stands in the answer, case and spacing aside.
+
+    Raises:
+        ResidencyError: the expected answer is empty, which every answer contains.
+    """
+    wanted, given = (" ".join(text.casefold().split()) for text in (expected, got))
+    if not wanted:
+        fix = "Write what the answer must contain, or leave the row out."
+        raise ResidencyError("The expected answer is empty.", EXPECTED, fix)
+    passed = wanted in given
+    return Score(float(passed), passed, "" if passed else differs("", expected.strip(), got.strip() or None))

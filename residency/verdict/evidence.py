@@ -1,0 +1,75 @@
+"""All of the report that rests on scored rows, made from them alone, and whether a report says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from residency.core.recipe import Recipe
+from residency.evals.scored import Scored
+from residency.verdict import reasons
+from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.regressions import find_regressions
+from residency.verdict.report_schema import (
+    CandidateSummary,
+    ComparisonPart,
+    CurvePoint,
+    DataPart,
+    FailurePart,
+    GapPart,
+    RegressionPart,
+    Report,
+    VerdictPart,
+)
+
+
+class Evidence(NamedTuple):
+    """The parts of the report that rest on scored rows, by their names there."""
+
+    candidates: list[CandidateSummary]
+    comparisons: list[ComparisonPart]
+    gap: GapPart
+    failures: list[FailurePart]
+    regressions: list[RegressionPart]
+    verdict: VerdictPart
+
+
+def weigh(rows: Sequence[Scored], curve: Sequence[CurvePoint], recipe: Recipe, data: DataPart) -> Evidence:
+    """The evidence of the rows; curve and data go into the verdict's reasons alone.
+
+    Raises:
+        ResidencyError: rows are missing that a verdict needs.
+    """
+    settings, margin = recipe.verdict, recipe.regression.margin
+    regressions = find_regressions(rows, margin, settings.confidence)
+    return Evidence(
+        summarise(rows, settings.confidence),
+        compare(rows, settings.confidence),
+        measure_gap(rows, settings.confidence),
+        pick_failures(rows),
+        regressions,
+        decide(rows, curve, settings, data.overlap, reasons.regressed(regressions, margin), data.ceiling),
+    )
+
+
+def recompute(rows: Sequence[Scored], report: Report) -> Report:
+    """The report with its evidence made anew from the rows, by the report's own recipe and curve."""
+    recipe = Recipe.model_validate(report.recipe)
+    evidence = weigh(rows, report.training.curve, recipe, report.data)
+    return report.model_copy(update=evidence._asdict())
+
+
+def differences(report: Report, other: Report) -> list[str]:
+    """Each figure on which two reports differ, as `candidates[2].mean: 0.88, and 0.9`."""
+    return list(_differences("", report.to_json(), other.to_json()))
+
+
+def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from _differences(f"{path}.{key}" if path else key, one[key], other[key])
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, (a, b) in enumerate(zip(one, other, strict=True)):
+            yield from _differences(f"{path}[{number}]", a, b)
+    elif one != other:
+        yield f"{path}: {one}, and {other}"
