@@ -59,6 +59,6 @@ def test_tools_that_the_base_does_not_know_name_the_row(line, recipe):
     turns = [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "No."}]
     row = {"messages": turns, "tools": [{"type": "function", "function": {"name": "weather"}}]}
     write_rows(recipe.parent / "rows.jsonl", [*map(answers, range(36)), row])
-    mistake = line("check", recipe, "--set", "data.max_refused=0").mistake()
+    mistake = line("train", recipe, "--set", "data.max_refused=0").mistake()
     assert "rows.jsonl:37 The base's chat template does not show tools" in mistake["what"]
     assert "whose chat template knows tools" in mistake["fix"]
