@@ -23,11 +23,13 @@ _LARGEST_FILE = 16 * 2**20
 _UNSHARE = ("unshare", "--user", "--map-current-user", "--net", "--pid", "--fork", "--kill-child")
 _NO_LIMITS = "The scorer 'code' needs limits on processes, which this platform does not have."
 
-# Limits first, then Python anew: the program can lower them and never raise them.
+# Limits first, then Python anew: the program can lower them and never raise them. The limit of time comes
+# as SIGXCPU, by which it is known, and a second later as SIGKILL.
 _LAUNCH = """
 import os, resource, sys
 seconds, memory, file = map(int, sys.argv[1:])
-for limit, value in (("CPU", seconds), ("AS", memory), ("FSIZE", file), ("CORE", 0)):
+resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+for limit, value in (("AS", memory), ("FSIZE", file), ("CORE", 0)):
     resource.setrlimit(getattr(resource, "RLIMIT_" + limit), (value, value))
 os.execv(sys.executable, [sys.executable, "-I", "-"])
 """
