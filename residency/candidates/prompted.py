@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from residency.candidates.shown import Retriever, Shown, without_system
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Example, Message, with_system
 from residency.models.language_model import LanguageModel
@@ -13,14 +15,15 @@ from residency.models.language_model import LanguageModel
 
 @dataclass(frozen=True)
 class Prompted:
-    """One way to ask: base, zero-shot, few-shot and tuned differ in these fields only.
+    """One way to ask: all candidates but the classifier differ in these fields only.
 
     Attributes:
         name: As reports call it.
         model: Who answers.
         system: The system prompt; rows with a system turn of their own keep theirs.
         instructions: Full instructions; a row's own system turn is told after them.
-        shots: Examples shown as turns before the input.
+        shots: Examples shown as turns before the input, the same for every row.
+        retrievers: What look up more for each row. What finds no room is left out, the farthest first.
     """
 
     name: str
@@ -28,22 +31,51 @@ class Prompted:
     system: str = ""
     instructions: str = ""
     shots: tuple[Example, ...] = ()
+    retrievers: tuple[Retriever, ...] = ()
 
-    def conversation(self, example: Example) -> Conversation:
-        """What the model is asked for `example`: never its answer."""
+    def conversation(self, example: Example, shown: Shown | None = None) -> Conversation:
+        """What the model is asked for `example`, with `shown` looked up for it: never its answer."""
         prompt = example.prompt
         if self.instructions:
             own = [turn.content for turn in prompt if turn.role == "system"]
             told = "\n\n".join([self.instructions, *own])
-            prompt = Conversation((Message("system", told), *_without_system(prompt)), prompt.tools)
+            prompt = Conversation((Message("system", told), *without_system(prompt)), prompt.tools)
         prompt = with_system(prompt, self.system)
-        head = 1 if prompt[0].role == "system" else 0
-        shown = (turn for shot in self.shots for turn in _without_system(shot.messages))
-        return Conversation((*prompt.turns[:head], *shown, *prompt.turns[head:]), prompt.tools)
+        return Shown(self.shots).beside((shown or Shown()).beside(prompt))
 
     def answer(self, examples: Sequence[Example], max_new_tokens: int, advance: Advance) -> list[Completion]:
-        """A completion for each example."""
-        return self.model.complete([self.conversation(e) for e in examples], max_new_tokens, advance)
+        """A completion for each example, with what was looked up for it."""
+        if not self.retrievers:
+            return self.model.complete([self.conversation(e) for e in examples], max_new_tokens, advance)
+        begun = time.perf_counter()
+        found = [_joined(parts) for parts in zip(*(r.find(examples) for r in self.retrievers), strict=True)]
+        pairs = list(zip(examples, found, strict=True))
+        shown = [self._with_room(example, wanted, max_new_tokens) for example, wanted in pairs]
+        seconds = (time.perf_counter() - begun) / max(len(examples), 1)
+        asked = [self.conversation(example, fits) for example, fits in zip(examples, shown, strict=True)]
+        completions = self.model.complete(asked, max_new_tokens, advance)
+        return [
+            replace(
+                completion,
+                seconds=completion.seconds + seconds,
+                retrieved=fits.sources,
+                left_out=len(wanted) - len(fits),
+            )
+            for completion, fits, wanted in zip(completions, shown, found, strict=True)
+        ]
+
+    def _with_room(self, example: Example, shown: Shown, max_new_tokens: int) -> Shown:
+        """As much of `shown` as the model's context holds beside the rest, the nearest kept."""
+        while len(shown) and not self.model.has_room(self.conversation(example, shown), max_new_tokens):
+            shown = shown.without_farthest()
+        return shown
+
+
+def _joined(parts: Sequence[Shown]) -> Shown:
+    return Shown(
+        tuple(row for part in parts for row in part.rows),
+        tuple(passage for part in parts for passage in part.passages),
+    )
 
 
 def draw_shots(examples: Sequence[Example], k: int, seed: int) -> tuple[Example, ...]:
@@ -65,7 +97,3 @@ def draw_shots(examples: Sequence[Example], k: int, seed: int) -> tuple[Example,
 
 def _length(example: Example) -> int:
     return sum(len(m.text) for m in example.messages)
-
-
-def _without_system(turns: Iterable[Message]) -> Iterator[Message]:
-    return (turn for turn in turns if turn.role != "system")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -43,6 +44,16 @@ Alpha = Annotated[int, Field(ge=1, le=4096)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Epochs = Annotated[float, Field(gt=0, le=1000)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+Shots = Annotated[int, Field(ge=0, le=64)]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
+
+
+FewShot = Annotated[tuple[Shots, ...], Field(min_length=1, max_length=8), BeforeValidator(_listed)]
 
 
 class Section(BaseModel):
@@ -168,10 +179,34 @@ class Candidates(Section):
 
     zero_shot: bool = True
     """Ask the base with the instructions alone."""
-    few_shot: int = Field(4, ge=0, le=64)
-    """Ask the base with the instructions and this many training rows as examples; 0 leaves it out."""
+    few_shot: FewShot = (4,)
+    """Ask the base with the instructions and this many training rows as examples; 0 leaves it out. Of a
+    list of numbers the one that does best on validation rows is asked."""
+    retrieved: Shots = 4
+    """Ask the base with the training rows most like each input, so many; 0 leaves it out."""
+    similarity: Literal["words", "meaning"] = "words"
+    """How likeness is told: by `words` and pieces of words, or by `meaning` with a sentence encoder."""
+    documents: PathField | None = None
+    """A folder of documents (.md, .txt, .jsonl): the base is asked with the passages that fit each input."""
+    passages: int = Field(4, ge=1, le=64)
+    """Passages of the documents shown for an input."""
+    classifier: Literal["auto", "on", "off"] = "auto"
+    """A plain classifier, without any language model; `auto`: where the answers are labels."""
+    tuned_retrieval: bool = False
+    """Ask the tuned model also with what `retrieved` and `documents` find, as `tuned+retrieval`."""
     batch_size: int = Field(32, ge=1, le=4096)
-    """Rows answered at a time."""
+    """Rows answered at a time at most; fewer where prompts are long."""
+
+    @field_validator("tuned_retrieval")
+    @classmethod
+    def _has_something_to_find(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("retrieved", 1) and info.data.get("documents") is None:
+            raise PydanticCustomError(
+                "nothing_to_find",
+                "there is nothing to retrieve",
+                {"fix": "Set candidates.retrieved above 0, or name a folder as candidates.documents."},
+            )
+        return value
 
 
 Method = Literal["lora", "full", "qlora"]

@@ -104,10 +104,17 @@ def _missing_files(places: _Places, tables: Mapping[str, Any]) -> list[Residency
     for section, key in path_keys():
         table = tables.get(section)
         path = table.get(key) if isinstance(table, dict) else None
-        if not isinstance(path, str) or Path(path).is_file():
+        wants_folder = (section, key) == ("candidates", "documents")
+        if not isinstance(path, str) or (Path(path).is_file() and not wants_folder):
             continue
         folder = Path(path).is_dir()
-        if section == "data" and (folder or path.startswith(HUB)):
+        if folder and (wants_folder or section == "data"):
+            continue
+        if section == "data" and path.startswith(HUB):
+            continue
+        if wants_folder:
+            what, fix = f"There is no folder {path}.", "Name the folder that holds the documents."
+            mistakes.append(ResidencyError(what, places.of(f"{section}.{key}"), fix))
             continue
         what = f"{path} is a folder, not a file." if folder else f"There is no file {path}."
         fix = "Name the file in it." if folder else "Correct the path, or put the file there."

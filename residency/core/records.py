@@ -293,7 +293,8 @@ class Completion:
     """What a candidate answered, and what the call cost.
 
     `prompt_tokens` counts the whole prompt, shared prefix included, as a caller would be billed;
-    `seconds` is the batch's time divided by its rows.
+    `seconds` is the batch's time divided by its rows. `retrieved` names what was looked up for this row
+    and stood in its prompt, the nearest first; `left_out` is how much of it found no room there.
     """
 
     text: str
@@ -301,6 +302,8 @@ class Completion:
     completion_tokens: int
     seconds: float
     finish: Literal["stop", "length"]
+    retrieved: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 class Likelihood(NamedTuple):

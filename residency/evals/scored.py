@@ -40,6 +40,8 @@ class Scored:
     """Each part of the expected answer that the scorer tells apart, and whether it was right."""
     cluster: str = ""
     """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
+    retrieved: tuple[str, ...] = ()
+    """What was looked up for the row and stood in its prompt, the nearest first."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -48,7 +50,7 @@ class Scored:
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Scored:
         """The row that `to_json` wrote."""
-        return Scored(**row)
+        return Scored(**{**row, "retrieved": tuple(row.get("retrieved", ()))})
 
 
 def score_rows(
@@ -121,4 +123,5 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
         seconds=completion.seconds,
         parts=dict(score.parts),
         cluster=example.group or wording(example),
+        retrieved=completion.retrieved,
     )

@@ -99,3 +99,7 @@ class AdapterOff:
         """Answer as the base."""
         with self.adapted.disable_adapter():
             return self.tuned.complete(conversations, max_new_tokens, advance)
+
+    def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
+        """As the tuned model: the context is the base's."""
+        return self.tuned.has_room(conversation, max_new_tokens)

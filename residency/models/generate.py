@@ -17,6 +17,8 @@ from residency.core.progress import Advance, no_progress
 from residency.models.attention import Trunk, attend, require_attention_only, require_plain
 
 NAME = "residency_prefix"
+_TOKENS = 16_384
+"""Own tokens a batch at most, answers and pads included: so many are computed and cached at a time."""
 
 
 @dataclass
@@ -96,7 +98,8 @@ def generate(
 ) -> list[Generated]:
     """The most likely continuation of each prompt, token by token, until a stop token.
 
-    Prompts of like length are answered together, padded on the left of what they do not share.
+    Prompts of like length are answered together, padded on the left of what they do not share; where
+    they are long, fewer than `batch_size` of them.
     `seconds` is a batch's time divided by its rows; the shared prefix is charged to all alike.
     """
     results = [Generated() for _ in prompts]
@@ -108,8 +111,7 @@ def generate(
     prefix_seconds = (time.perf_counter() - begun) / len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     with _prefix_attention_in(model):
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for chosen in batches(order, [len(p) - shared + max_new_tokens for p in prompts], batch_size):
             begun = time.perf_counter()
             own = [prompts[i][shared:] for i in chosen]
             _Batch(model, prefix, shared, own, [results[i] for i in chosen]).run(
@@ -120,6 +122,24 @@ def generate(
                 results[i].seconds = share + prefix_seconds
             advance(len(chosen), "")
     return results
+
+
+def batches(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """The places in `order` in runs of up to `batch_size`, shorter where rows are long.
+
+    A batch takes memory by its rows times its longest one, which `_TOKENS` bounds; one row is always
+    taken.
+    """
+    batch: list[int] = []
+    longest = 0
+    for place in order:
+        longest = max(longest, lengths[place])
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * longest > _TOKENS):
+            yield batch
+            batch, longest = [], lengths[place]
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 def _compute_prefix(model: PreTrainedModel, ids: Sequence[int]) -> tuple[Trunk, ...]:

@@ -23,6 +23,9 @@ class LanguageModel(Protocol):
     ) -> list[Completion]:
         """One answer for each conversation, in order; `advance` is told how many are done."""
 
+    def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
+        """Whether the context holds the conversation and an answer of that many tokens."""
+
 
 class LocalModel:
     """A model in this process, greedy, rendered by the base's own template."""
@@ -33,7 +36,7 @@ class LocalModel:
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
     ) -> list[Completion]:
-        """Answer in batches of `batch_size`; a prefix that all share is computed once.
+        """Answer in batches of up to `batch_size`; a prefix that all share is computed once.
 
         Raises:
             ResidencyError: a prompt and its answer do not fit the model's context.
@@ -83,11 +86,19 @@ class LocalModel:
         ]
         return Question(prompt, answers)
 
+    def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
+        """Whether the context holds the conversation and an answer of that many tokens."""
+        return len(self.renderer.prompt_ids(conversation)) + max_new_tokens <= self._context
+
+    @property
+    def _context(self) -> int:
+        tokens: int = self.model.config.get_text_config().max_position_embeddings
+        return tokens
+
     def _require_room(self, tokens: int) -> None:
-        room: int = self.model.config.get_text_config().max_position_embeddings
-        if tokens > room:
+        if tokens > self._context:
             raise ResidencyError(
-                f"A prompt and its answer take {tokens} tokens, and the base holds {room}.",
+                f"A prompt and its answer take {tokens} tokens, and the base holds {self._context}.",
                 "task.instructions, candidates.few_shot, task.max_new_tokens",
                 "Shorten the instructions, take fewer examples, or use a base with a longer context.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from residency.core.records import Completion, Conversation
 
 
 class ScriptedModel:
-    """Answers by a function of the conversation; a token is a word."""
+    """Answers by a function of the conversation; a token is a word, and the context `room` words long."""
 
-    def __init__(self, answer: Callable[[Conversation], str], seconds: float = 0.01) -> None:
-        self.answer, self.seconds = answer, seconds
+    def __init__(
+        self, answer: Callable[[Conversation], str], seconds: float = 0.01, room: float = math.inf
+    ) -> None:
+        self.answer, self.seconds, self.room = answer, seconds, room
 
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
@@ -22,17 +25,25 @@ class ScriptedModel:
         advance(len(conversations), "")
         return [self._complete(c, max_new_tokens) for c in conversations]
 
+    def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
+        """Whether prompt and answer are no longer than `room`."""
+        return _words(conversation) + max_new_tokens <= self.room
+
     def _complete(self, conversation: Conversation, max_new_tokens: int) -> Completion:
         text = self.answer(conversation)
         words = text.split(" ")
         cut = len(words) > max_new_tokens
         return Completion(
             text=" ".join(words[:max_new_tokens]),
-            prompt_tokens=sum(len(m.content.split()) for m in conversation),
+            prompt_tokens=_words(conversation),
             completion_tokens=min(len(words), max_new_tokens),
             seconds=self.seconds,
             finish="length" if cut else "stop",
         )
+
+
+def _words(conversation: Conversation) -> int:
+    return sum(len(m.content.split()) for m in conversation)
 
 
 CHATML = (

@@ -18,6 +18,7 @@ from residency.verdict.html import render_html
 from residency.verdict.report_schema import (
     BasePart,
     CeilingPart,
+    ChoicePart,
     DataPart,
     FilePart,
     FindingPart,
@@ -45,6 +46,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         recipe=inputs.recipe.to_json(),
         base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
+        choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
         training=training,
         **weigh(rows, training.curve, inputs.recipe, data)._asdict(),
     )

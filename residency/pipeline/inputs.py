@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from residency import __version__
+from residency.candidates.documents import document_files
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe, Section
 from residency.core.records import fingerprint
@@ -147,8 +148,13 @@ class Inputs:
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
-        candidates = self.recipe.candidates.model_dump(mode="json")
-        return {**self.asked(machine), "instructions": self.instructions, "candidates": candidates}
+        candidates = self.recipe.candidates.model_dump(mode="json", exclude={"documents", "tuned_retrieval"})
+        return {
+            **self.asked(machine),
+            "instructions": self.instructions,
+            "candidates": candidates,
+            "documents": self.documents,
+        }
 
     @property
     def method_software(self) -> dict[str, str]:
@@ -181,7 +187,22 @@ class Inputs:
             "train": fingerprint(self.train(machine)),
             "train_sample": self.recipe.verdict.train_sample,
             "batch_size": self.recipe.candidates.batch_size,
+            **(self._retrieval if self.recipe.candidates.tuned_retrieval else {}),
         }
+
+    @property
+    def _retrieval(self) -> dict[str, Any]:
+        """What the tuned model is shown beside the input."""
+        keys = {"retrieved", "similarity", "passages"}
+        return {**self.recipe.candidates.model_dump(mode="json", include=keys), "documents": self.documents}
+
+    @cached_property
+    def documents(self) -> dict[str, str]:
+        """SHA-256 of each document, by its name in its folder; empty where the recipe names no folder."""
+        folder = self.recipe.candidates.documents
+        if folder is None:
+            return {}
+        return {file.relative_to(folder).as_posix(): source_hash(file) for file in document_files(folder)}
 
     @cached_property
     def suites(self) -> dict[str, str]:
@@ -214,6 +235,7 @@ class Inputs:
                 "task": {"instructions", "scorer"},
                 "scoring": True,
                 "judge": True,
+                "candidates": {"documents"},
                 "regression": {"suites"},
             },
         )
@@ -224,6 +246,7 @@ class Inputs:
             self.scoring,
             self.hashes,
             self.suites,
+            self.documents,
             self.instructions,
             self.base,
         ]

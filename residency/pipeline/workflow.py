@@ -17,6 +17,7 @@ from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
 from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import load_suites
+from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
 from residency.training.search import require_optuna
@@ -325,6 +326,8 @@ def _require_known(recipe: Recipe) -> None:
         from residency.models.quantise import require_bitsandbytes
 
         needs.append(require_bitsandbytes)
+    if recipe.candidates.similarity == "meaning":
+        needs.append(require_encoder)
     if recipe.sweep.search == "optuna":
         needs.append(require_optuna)
     if recipe.sweep.varied:

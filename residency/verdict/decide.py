@@ -2,7 +2,8 @@
 
 The gate holds tuned against the best baseline. Which one is best is seen only afterwards, on the
 same rows, so its p-value counts as one of several: the gate goes by Holm's adjusted p over all
-comparisons with tuned. Intervals are not adjusted.
+baselines. Intervals are not adjusted. The tuned model with retrieved text in its prompt is no baseline:
+the gate does not look at it, and it counts neither in Holm's correction nor as the best.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ from residency.verdict.report_schema import (
 
 BASE = "base"
 TUNED = "tuned"
+TUNED_RETRIEVAL = "tuned+retrieval"
+_WAYS: dict[str, Recommendation] = {
+    "retrieved": "retrieve",
+    "documents": "retrieve",
+    "classifier": "classifier",
+}
+"""What to recommend where a candidate does as well as tuned; for all others `prompt`."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 
 
@@ -61,7 +69,8 @@ def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
         ResidencyError: there is no tuned candidate, no other, or they answered different rows.
     """
     pairs = _pairs(rows, confidence)
-    adjusted = holm([pair.p for pair in pairs.values()])
+    baselines = [name for name in pairs if name != TUNED_RETRIEVAL]
+    adjusted = dict(zip(baselines, holm([pairs[name].p for name in baselines]), strict=True))
     scores = {name: _score_difference(rows, name, confidence) for name in pairs}
     return [
         ComparisonPart(
@@ -70,14 +79,14 @@ def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
             difference=pair.difference,
             interval=pair.interval,
             p=pair.p,
-            p_adjusted=p_adjusted,
+            p_adjusted=adjusted.get(name, pair.p),
             n=pair.n,
             only_a=pair.only_a,
             only_b=pair.only_b,
             score_difference=scores[name][0],
             score_interval=scores[name][1],
         )
-        for (name, pair), p_adjusted in zip(pairs.items(), adjusted, strict=True)
+        for name, pair in pairs.items()
     ]
 
 
@@ -135,9 +144,9 @@ def pick_failures(rows: Sequence[Scored], most: int = 10) -> list[FailurePart]:
 
 
 def best_baseline(candidates: Sequence[CandidateSummary]) -> CandidateSummary:
-    """The candidate other than tuned with the highest mean; of equals the one with the shorter prompt."""
+    """The candidate without training that has the highest mean; of equals the one with the shorter prompt."""
     return max(
-        (candidate for candidate in candidates if candidate.name != TUNED),
+        (candidate for candidate in candidates if candidate.name not in (TUNED, TUNED_RETRIEVAL)),
         key=lambda candidate: (candidate.mean, -candidate.prompt_tokens_per_call),
     )
 
@@ -169,14 +178,15 @@ def decide(
         needed = _rows_needed(tuned, paired_rows, pair, settings)
     said = [
         reasons.level(tuned, best),
-        reasons.difference(pair, len(comparisons)),
+        reasons.difference(pair, len(comparisons.keys() - {TUNED_RETRIEVAL})),
         reasons.part_marks(pair),
         reasons.against_margin(pair, settings),
         reasons.against_minimum(tuned, settings.minimum),
         reasons.below_ceiling(tuned, ceiling, settings.minimum),
-        reasons.use_the_prompt(best, settings.minimum) if recommend == "prompt" else None,
+        reasons.use_instead(best, settings.minimum) if recommend in ("prompt", *_WAYS.values()) else None,
         reasons.more_rows(gate, needed),
         reasons.could_tell(gate, paired_rows, settings.confidence),
+        reasons.with_retrieval(comparisons.get(TUNED_RETRIEVAL)),
         regressed,
         reasons.overlapping(overlap, tuned.n),
         reasons.memorised(curve),
@@ -200,12 +210,12 @@ def _gate(tuned: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> G
 
 
 def _recommend(gate: Gate, best: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> Recommendation:
-    """A prompt is advised where tuned is shown not to be better and the prompt itself is good enough."""
+    """The best baseline is advised where tuned is shown not to be better and it is good enough itself."""
     if gate == "ship":
         return "fine-tune"
     not_better = pair.interval.high <= settings.margin
     if not_better and best.passed and best.mean >= settings.minimum:
-        return "prompt"
+        return _WAYS.get(best.name, "prompt")
     return "cannot tell"
 
 
@@ -246,7 +256,7 @@ def _pairs(rows: Sequence[Scored], confidence: float) -> dict[str, Paired]:
     """Each other candidate paired with tuned, by example and place in the file."""
     tuned = by_row(rows, TUNED)
     names = dict.fromkeys(row.candidate for row in rows if row.split == "test" and row.candidate != TUNED)
-    if not names:
+    if not names.keys() - {TUNED_RETRIEVAL}:
         raise ResidencyError(
             "There is nothing to compare the tuned model with.", "the scored rows", "Score the base as well."
         )

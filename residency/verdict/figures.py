@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from residency.evals.statistics import Interval
-from residency.verdict.report_schema import CeilingPart, TrialPart
+from residency.verdict.report_schema import CeilingPart, ChoicePart, TrialPart
 
 
 def percent(share: float) -> str:
@@ -44,6 +44,13 @@ def p_value(p: float) -> str:
 def configuration(settings: Mapping[str, float]) -> str:
     """`rank 8, learning_rate 0.001`."""
     return ", ".join(f"{key} {value:g}" for key, value in settings.items())
+
+
+def choice_line(choice: ChoicePart) -> str:
+    """`few-shot: examples 4, chosen on 60 validation rows (0: 1.7 %, 4: 5.0 %, 8: 3.3 %)`."""
+    tried = ", ".join(f"{value}: {percent(score)}" for value, score in choice.tried.items())
+    rows = f"{count(choice.rows)} validation rows"
+    return f"{choice.candidate}: {choice.setting} {choice.chosen:g}, chosen on {rows} ({tried})"
 
 
 def trial_status(trial: TrialPart) -> str:

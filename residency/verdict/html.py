@@ -30,6 +30,8 @@ def render_html(report: Report) -> str:
         "points_range": figures.points_range,
         "p_value": figures.p_value,
         "ceiling_bound": figures.ceiling_bound,
+        "count": figures.count,
+        "choice_line": figures.choice_line,
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from residency.core.recipe import Verdict
-from residency.evals.statistics import POWER, Paired, detectable, rule_of_three
+from residency.evals.statistics import POWER, Interval, Paired, detectable, rule_of_three
 from residency.training.curve import best_of, lowest_loss, overfits_since
 from residency.verdict.figures import (
     ceiling_bound,
@@ -91,15 +91,28 @@ def below_ceiling(tuned: CandidateSummary, ceiling: CeilingPart | None, minimum:
     return f"{told}. The minimum of {wanted} lies above that figure, within its interval."
 
 
-def use_the_prompt(best: CandidateSummary, minimum: float) -> str:
-    """Why a prompt is recommended."""
-    tokens = f"at {count(best.prompt_tokens_per_call)} prompt tokens a call"
+def use_instead(best: CandidateSummary, minimum: float) -> str:
+    """Why the best baseline is recommended."""
+    asked = best.prompt_tokens_per_call > 0
+    way = f"The prompt of {best.name}" if asked else f"The {best.name}"
+    cost = f"without training, at {count(best.prompt_tokens_per_call)} prompt tokens a call"
+    cost = cost if asked else "without a language model"
     if minimum:
-        wanted = percent(minimum)
-        return f"The prompt of {best.name} reaches the minimum of {wanted} without training, {tokens}."
+        return f"{way} reaches the minimum of {percent(minimum)} {cost}."
     return (
-        f"The prompt of {best.name} does as much without training, {tokens}; whether {percent(best.mean)} "
+        f"{way} does as much {cost}; whether {percent(best.mean)} "
         "is enough is yours to say, since verdict.minimum is 0."
+    )
+
+
+def with_retrieval(pair: ComparisonPart | None) -> str | None:
+    """What retrieved text in its prompt does for the tuned model; told, and no part of the gate."""
+    if pair is None:
+        return None
+    gain, interval = points(-pair.difference), Interval(-pair.interval.high, -pair.interval.low)
+    return (
+        f"With retrieved text in its prompt tuned changes by {gain} points ({points_range(interval)}): "
+        f"{count(pair.only_a)} rows are right only with it, {count(pair.only_b)} only without."
     )
 
 

@@ -107,7 +107,7 @@ class CandidateSummary(Part):
     """One way to answer the task, on the frozen test rows."""
 
     name: str
-    """`base`, `zero-shot`, `few-shot`, `tuned`, ..."""
+    """`base`, `zero-shot`, `few-shot`, `retrieved`, `documents`, `classifier`, `tuned`, `tuned+retrieval`."""
     n: Annotated[int, Field(ge=1)]
     """Test rows answered."""
     effective_n: Annotated[float, Field(gt=0)]
@@ -130,13 +130,28 @@ class CandidateSummary(Part):
     """Mean seconds, in batches on the machine of the run."""
 
 
+class ChoicePart(Part):
+    """A setting of a candidate that was chosen on validation rows; the test had no part in it."""
+
+    candidate: str
+    """Whose setting."""
+    setting: str
+    """`examples` shown, or the classifier's `C`."""
+    chosen: float
+    """The value taken."""
+    tried: dict[str, Share]
+    """Mean score on the validation rows by value; the classifier's is the share of labels right."""
+    rows: Annotated[int, Field(ge=1)]
+    """Validation rows it was chosen on."""
+
+
 class ComparisonPart(Part):
     """Two candidates on the same test rows."""
 
     a: str
-    """The baseline."""
+    """The other candidate."""
     b: str
-    """The candidate that stands against it."""
+    """The tuned model, which stands against it."""
     difference: float
     """Share of b minus share of a."""
     interval: Interval
@@ -144,7 +159,7 @@ class ComparisonPart(Part):
     p: Share
     """Exact two-sided McNemar."""
     p_adjusted: Share
-    """`p` after Holm's correction over all comparisons; the gate goes by this."""
+    """`p` after Holm's correction over all baselines; the gate goes by this."""
     n: Annotated[int, Field(ge=1)]
     """Rows compared."""
     only_a: Count
@@ -336,6 +351,8 @@ class Report(Part):
     data: DataPart
     candidates: list[CandidateSummary]
     """Every candidate on the test rows."""
+    choices: list[ChoicePart] = []
+    """What was chosen for them on validation rows."""
     comparisons: list[ComparisonPart]
     """The tuned model against every other candidate."""
     training: TrainingPart

@@ -14,6 +14,7 @@ from residency.core.progress import duration
 from residency.evals.statistics import Interval
 from residency.verdict.decide import TUNED
 from residency.verdict.figures import (
+    choice_line,
     configuration,
     count,
     p_value,
@@ -32,6 +33,8 @@ def render_terminal(report: Report, console: Console) -> None:
     """Print the verdict with its reasons, the candidates, the comparisons, the sweep, the run's places."""
     console.print(_verdict(report))
     console.print(candidates_table(report.candidates))
+    for choice in report.choices:
+        console.print(Text(choice_line(choice), "dim"))
     console.print(_comparisons(report))
     if any(candidate.parts for candidate in report.candidates):
         console.print(_parts(report.candidates))

@@ -227,6 +227,7 @@ def test_the_keys_that_are_paths():
         ("scoring", "tests"),
         ("judge", "rubric"),
         ("judge", "golden"),
+        ("candidates", "documents"),
     }
 
 

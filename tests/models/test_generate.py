@@ -13,7 +13,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from residency.models.generate import generate
+from residency.models.generate import batches, generate
 
 STOP = list(range(20, 28))
 SIZE = {
@@ -81,3 +81,10 @@ def test_attention_is_put_back():
     model = MODELS["llama"]()
     generate(model, [[3, 4]], max_new_tokens=1, stop_ids={0}, batch_size=1)
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_batches_are_smaller_where_rows_are_long():
+    # 16,384 tokens: two rows of 8,192 and no third, one of 10,000, and any one row however long
+    lengths = [10, 20, 30, 8192, 8192, 10_000, 20_000]
+    assert list(batches(range(7), lengths, 3)) == [[0, 1, 2], [3, 4], [5], [6]]
+    assert list(batches([], [], 4)) == []

@@ -46,7 +46,9 @@ def test_each_method_goes_from_rows_to_answers(done, tmp_path, method, overrides
     assert training["trainable_share"] == training["trainable_parameters"] / training["total_parameters"]
     assert {point["step"] for point in training["curve"]} == {2, 4, 6, 8}
     assert training["curve"][-1]["validation_loss"] < training["curve"][0]["validation_loss"]
-    assert {c["name"] for c in report["candidates"]} == {"base", "zero-shot", "few-shot", "tuned"}
+    assert {c["name"] for c in report["candidates"]} == {
+        *("base", "zero-shot", "few-shot", "retrieved", "classifier", "tuned")
+    }
     chat = line("chat", report["run"], "--compare", stdin="item 1 is red\n")
     assert chat.code == 0, chat.err
     assert [text for text in chat.out.splitlines() if text.startswith("[")] == ["[base]", "[tuned]"]

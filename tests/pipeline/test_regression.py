@@ -52,7 +52,7 @@ def test_the_report_judges_the_suite_and_its_kinds(asked):
     assert any("elsewhere" in reason or "mine" in reason for reason in report["verdict"]["reasons"])
     assert "Elsewhere" in (asked.folder / "report.html").read_text()
     without = {candidate["name"]: candidate["n"] for candidate in report["candidates"]}
-    assert without == {"base": 5, "zero-shot": 5, "few-shot": 5, "tuned": 5}
+    assert set(without.values()) == {5} and {"base", "tuned"} <= without.keys()
 
 
 def test_the_margin_asks_no_model_and_another_limit_asks_again(asked, tmp_path):

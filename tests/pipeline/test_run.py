@@ -80,13 +80,27 @@ def test_every_candidate_answers_every_test_row(done):
     held_out = {f"rows.jsonl:{row['row']}" for row in read_jsonl(done.stage("freeze") / "test.jsonl")}
     trained = {f"rows.jsonl:{row['row']}" for row in read_jsonl(done.stage("freeze") / "train.jsonl")}
     assert len(held_out) == 5
-    for candidate in ("base", "zero-shot", "few-shot", "tuned"):
+    for candidate in ("base", "zero-shot", "few-shot", "retrieved", "classifier", "tuned"):
         rows = [r["source"] for r in scored if r["candidate"] == candidate and r["split"] == "test"]
         assert sorted(rows) == sorted(held_out)
     sample = {r["source"] for r in scored if r["split"] == "train"}
     assert len(sample) == 10
     assert sample <= trained
     assert {r["candidate"] for r in scored if r["split"] == "train"} == {"tuned"}
+
+
+def test_what_was_retrieved_and_chosen_stands_in_the_runs_files(done):
+    trained = {f"rows.jsonl:{row['row']}" for row in read_jsonl(done.stage("freeze") / "train.jsonl")}
+    for row in read_jsonl(done.folder / "scored.jsonl"):
+        assert len(row["retrieved"]) == (4 if row["candidate"] == "retrieved" else 0)
+        assert trained.issuperset(row["retrieved"])
+    report = read_json(done.folder / "report.json")
+    (choice,) = report["choices"]
+    assert (choice["candidate"], choice["setting"], choice["rows"]) == ("classifier", "C", 4)
+    costs = {c["name"]: c for c in report["candidates"]}["classifier"]
+    assert costs["prompt_tokens_per_call"] == costs["completion_tokens_per_call"] == 0
+    line = "classifier: C 1, chosen on 4 validation rows"
+    assert line in done.called.out and line in (done.folder / "report.html").read_text()
 
 
 def test_candidates_see_what_they_are_called_after(done):
@@ -134,6 +148,7 @@ def test_the_same_project_and_base_elsewhere_are_the_same_run(copied, tiny_base,
         ("verdict.minimum=0.5", []),
         ("verdict.train_sample=11", ["compare"]),
         ("candidates.few_shot=0", ["baselines"]),
+        ("candidates.tuned_retrieval=true", ["compare"]),
         ("task.scorer=label", ["check", "baselines", "compare"]),
         ("split.seed=1", ["freeze", "baselines", "train", "compare"]),
         ("task.system=Warm or cold?", list(STAGES)),

@@ -63,6 +63,27 @@ def test_p_is_adjusted_over_all_comparisons():
     assert adjusted == {"a": (2 / 64, 2 / 64), "b": (2 / 128, 4 / 128)}
 
 
+def test_tuned_with_retrieval_is_compared_and_no_baseline():
+    scored = rows(n=10, a=4, b=3, tuned=10)
+    helped = rows(n=10, **{"tuned+retrieval": 5, "tuned": 10})[:10]
+    pairs = {pair.a: pair for pair in compare([*scored, *helped], 0.95)}
+    # Holm over a and b alone, as without it; its own p of 2/32 is a family of one
+    assert (pairs["a"].p_adjusted, pairs["b"].p_adjusted) == (2 / 64, 4 / 128)
+    assert pairs["tuned+retrieval"].p_adjusted == pairs["tuned+retrieval"].p == 2 / 32
+    assert best_baseline(summarise([*scored, *helped], 0.95)).name == "a"
+    alone, beside = verdict(scored), verdict([*scored, *helped])
+    assert (beside.gate, beside.recommend, beside.rows_needed) == (
+        alone.gate,
+        alone.recommend,
+        alone.rows_needed,
+    )
+    (told,) = said(beside, "With retrieved text in its prompt tuned changes by −50.0 points")
+    assert told.endswith("0 rows are right only with it, 5 only without.")
+    assert [text for text in beside.reasons if text != told] == alone.reasons
+    with pytest.raises(ResidencyError):
+        compare([*rows(n=10, tuned=10), *helped], 0.95)
+
+
 @pytest.mark.parametrize("broken", ["missing tuned", "missing others", "other rows", "missing training rows"])
 def test_rows_that_cannot_be_compared_are_refused(broken):
     scored = rows(n=5, base=1, tuned=4)
