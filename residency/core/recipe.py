@@ -180,8 +180,7 @@ class Candidates(Section):
     zero_shot: bool = True
     """Ask the base with the instructions alone."""
     few_shot: FewShot = (4,)
-    """Ask the base with the instructions and this many training rows as examples; 0 leaves it out. Of a
-    list of numbers the one that does best on validation rows is asked."""
+    """Training rows shown with the instructions; 0: not asked; of a list, the best on validation rows."""
     retrieved: Shots = 4
     """Ask the base with the training rows most like each input, so many; 0 leaves it out."""
     similarity: Literal["words", "meaning"] = "words"
