@@ -15,7 +15,6 @@ from residency.data.rows import Row
 from residency.data.shapes import to_example
 from tests.chat.test_families import CHATML, LLAMA3, dress, template_of
 
-
 # Written for these tests, after the forms that Hermes 2 Pro, Mistral 7B v0.3 and DeepSeek V3 have.
 HERMES = (
     "{{ bos_token }}{% if tools %}{{ '<|im_start|>system\nYou may call: <tools>' }}"
