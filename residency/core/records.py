@@ -15,7 +15,10 @@ Role = Literal["system", "user", "assistant", "tool", "text"]
 
 def canonical(content: Any) -> str:
     """`content` as JSON without spaces, keys sorted: equal content gives equal text."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(content)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(content: Any, length: int = 16) -> str:

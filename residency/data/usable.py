@@ -101,9 +101,11 @@ class Measure:
     def _example(self, row: Row, reading: Reading) -> Example:
         example, shape = read_row(row, self.data.input, self.data.output)
         reading.shapes[shape.name] += 1
-        used = (*shape.needed, *shape.optional, self.group)
-        reading.unused |= dict.fromkeys(name for name in row.content or () if name not in used)
-        example = replace(example, group=_group(row.content or {}, self.group))
+        for name in row.content or ():
+            if name not in shape.needed and name not in shape.optional and name != self.group:
+                reading.unused[name] = None
+        if group := _group(row.content or {}, self.group):
+            example = replace(example, group=group)
         if isinstance(example, Rated) and not example.good:
             reason = "rated bad: sft learns only from good answers"
             raise RowError(reason, "Nothing is to be done.", RATED_BAD)
