@@ -17,8 +17,8 @@ from residency.data.sides import newly_locked
 from residency.data.split import Frozen, drawn_sides, freeze
 from residency.evals.scored import require_form
 from residency.evals.scorers import scorer_of
-from residency.models.load import load_tokenizer
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 
 
 def check(recipe: Recipe, folder: Path) -> Examination:

@@ -20,7 +20,6 @@ from residency.evals.suites.load import load_suites
 from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
-from residency.training.search import require_optuna
 
 if TYPE_CHECKING:
     from residency.data.check import Examination
@@ -340,6 +339,8 @@ def _require_known(recipe: Recipe) -> None:
     if recipe.candidates.similarity == "meaning":
         needs.append(require_encoder)
     if recipe.sweep.search == "optuna":
+        from residency.training.search import require_optuna
+
         needs.append(require_optuna)
     if recipe.sweep.varied:
         fix = "Run it without torchrun, or take [sweep] out."
