@@ -83,8 +83,10 @@ class Renderer:
 
     def special_token_in(self, conversation: Conversation) -> str | None:
         """The first text in the conversation that the tokenizer would read as structure, if there is one."""
-        found = (self._structure.search(text) for text in _texts(conversation))
-        return next((match.group() for match in found if match), None)
+        for text in _texts(conversation):
+            if match := self._structure.search(text):
+                return match.group()
+        return None
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         """The tokens that a server feeds: the conversation, and the header of the answer to come.

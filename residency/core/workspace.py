@@ -47,6 +47,12 @@ def write_text(file: Path, text: str) -> None:
     _write(file, (text,))
 
 
+def copy_file(file: Path, to: Path) -> None:
+    """Copy a text of the workspace, all or nothing."""
+    with file.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+        _write(to, lines)
+
+
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
