@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from residency.core.records import Example, Source
@@ -15,7 +14,7 @@ from residency.data.findings import Finding
 FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checked:
     """An example that can be used, with its tokens, system prompt included."""
 
@@ -23,10 +22,14 @@ class Checked:
     tokens: int
     supervised_tokens: int
 
-    @cached_property
+    _wording: str = field(default="", init=False, repr=False, compare=False)
+
+    @property
     def wording(self) -> str:
         """Hash of the prompt's words: what differs in case, spacing or punctuation alone shares it."""
-        return wording(self.example)
+        if not self._wording:
+            object.__setattr__(self, "_wording", wording(self.example))
+        return self._wording
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -38,7 +41,7 @@ class Checked:
         return Checked(Example.from_json(row), row["tokens"], row["supervised_tokens"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fate:
     """What became of one row: one of `FATES`, and why."""
 
@@ -58,7 +61,15 @@ class Fate:
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
-        return asdict(self)
+        return {
+            "source": {"file": self.source.file, "row": self.source.row},
+            "fate": self.fate,
+            "detail": self.detail,
+            "example_id": self.example_id,
+            "tokens": self.tokens,
+            "supervised_tokens": self.supervised_tokens,
+            "checks": self.checks,
+        }
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Fate:
@@ -72,7 +83,9 @@ def with_checks(fates: Iterable[Fate], findings: Iterable[Finding]) -> list[Fate
     for finding in findings:
         for source in dict.fromkeys(flag.source for flag in finding.rows):
             fired.setdefault(source, []).append(finding.id)
-    return [replace(fate, checks=tuple(fired.get(fate.source, ()))) for fate in fates]
+    return [
+        replace(fate, checks=tuple(fired[fate.source])) if fate.source in fired else fate for fate in fates
+    ]
 
 
 def count_fates(fates: Iterable[Fate]) -> dict[str, int]:

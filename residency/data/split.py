@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from residency.core.collector import without_collector
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Split
 from residency.core.records import fingerprint
@@ -66,6 +67,7 @@ class Frozen:
         return Frozen(train, validation, test, fates, findings, content["test_hash"], content["leaks"])
 
 
+@without_collector()
 def freeze(
     examination: Examination, split: Split, near: float = 0.8, locked: Sequence[Locked] = ()
 ) -> Frozen:
@@ -117,9 +119,11 @@ def _twins_of_removed(rows: Sequence[Checked], near: float, locked: Sequence[Loc
     """Twins of new rows among the locked inputs that are no longer in the file."""
     present = {row.wording for row in rows}
     before = {fingerprint(known.words): known.words for known in locked}
-    new = {row.wording: words(row.example) for row in rows if row.wording not in before}
     removed = {wording: text for wording, text in before.items() if wording not in present}
-    return find_twin_words(new | removed, near) if new and removed else ()
+    if not removed:
+        return ()
+    new = {row.wording: words(row.example) for row in rows if row.wording not in before}
+    return find_twin_words(new | removed, near) if new else ()
 
 
 def _count(wanted: float, rows: int) -> int:

@@ -24,11 +24,12 @@ from residency.models.adapters import detach_lora
 from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card
 from residency.models.language_model import LocalModel
-from residency.models.load import LoadedBase, load_tokenizer
+from residency.models.load import LoadedBase
 from residency.models.memory import PeakMemory, used_memory
 from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
 from residency.models.precision import best_device
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.plan import gib
 from residency.pipeline.room import checkpointing, decide_checkpointing

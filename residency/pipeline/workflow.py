@@ -20,13 +20,12 @@ from residency.evals.suites.load import load_suites
 from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
-from residency.training.search import require_optuna
 
 if TYPE_CHECKING:
-    from residency.training.distribution import Alone
-
-if TYPE_CHECKING:
+    from residency.data.check import Examination
+    from residency.data.split import Frozen
     from residency.pipeline.plan import Forecast
+    from residency.training.distribution import Alone
 
 
 class Workflow:
@@ -42,6 +41,8 @@ class Workflow:
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe, workspace)
+        self._examined: Examination | None = None
+        self._split: Frozen | None = None
 
     @cached_property
     def processes(self) -> Alone:
@@ -97,7 +98,7 @@ class Workflow:
         def build(folder: Path) -> None:
             from residency.pipeline.prepare import check
 
-            check(self.recipe, folder)
+            self._examined = check(self.recipe, folder)
 
         return self._stage("check", self.inputs.check(), build)
 
@@ -108,6 +109,7 @@ class Workflow:
         Raises:
             ResidencyError: training refuses these rows.
         """
+        from residency.data.check import Examination
         from residency.pipeline.prepare import freeze_rows, require_trainable
 
         checked = self.checked
@@ -116,7 +118,8 @@ class Workflow:
         def build(folder: Path) -> None:
             if lock.replaces_another:
                 self.report.say("  the settings of the split changed: a new draw, with another test")
-            freeze_rows(self.recipe, checked, lock, folder)
+            examination = self._examined or Examination.read(checked)
+            self._split = freeze_rows(self.recipe, examination, lock, folder)
 
         lock = self.inputs.lock
         if not is_main():
@@ -130,6 +133,7 @@ class Workflow:
     def answered(self) -> Path:
         """Stage 3: the base and the prompted baselines answer the test."""
         frozen, dtype = self.frozen, self.dtype
+        self._examined = self._split = None  # later stages need the memory
         instructions = self.inputs.instructions
 
         def build(folder: Path) -> None:
@@ -212,6 +216,8 @@ class Workflow:
 
     def examine(self) -> Path:
         """Stages 1 and 2, and their findings told; what training would refuse is one of the findings."""
+        from residency.data.check import Examination
+        from residency.data.split import Frozen
         from residency.pipeline.findings import tell_findings
 
         with self._running():
@@ -222,7 +228,11 @@ class Workflow:
                 refusal = error
 
             def build(folder: Path) -> None:
-                tell_findings(self.inputs, self.checked, stages.get("freeze"), refusal, folder)
+                examination = self._examined or Examination.read(self.checked)
+                split = self._split
+                if split is None and "freeze" in stages:
+                    split = Frozen.read(stages["freeze"])
+                tell_findings(self.inputs, examination, split or refusal, folder)
 
             folder = self._stage("findings", self.inputs.findings(str(refusal or "")), build)
             self._note("stopped after check", {name: path.name for name, path in stages.items()})
@@ -329,6 +339,8 @@ def _require_known(recipe: Recipe) -> None:
     if recipe.candidates.similarity == "meaning":
         needs.append(require_encoder)
     if recipe.sweep.search == "optuna":
+        from residency.training.search import require_optuna
+
         needs.append(require_optuna)
     if recipe.sweep.varied:
         fix = "Run it without torchrun, or take [sweep] out."
