@@ -356,8 +356,29 @@ class Verdict(Section):
     """The tuned model must get more rows right than the best baseline, by more than this share."""
     minimum: float = Field(0.0, ge=0, le=1)
     """The share of rows that the tuned model gets right must reach this."""
+    tolerance: float = Field(0.03, gt=0, lt=1)
+    """A candidate shown to be right on less than this share of rows fewer than any other is good enough
+    to be recommended, the cheapest first. Where `margin` is larger, that is taken."""
     train_sample: int = Field(100, ge=10, le=100_000)
     """Training rows scored to measure the gap between training and held-out rows."""
+
+
+LocalCandidate = Literal[
+    "base", "zero-shot", "few-shot", "retrieved", "documents", "classifier", "tuned", "tuned+retrieval"
+]
+Price = Annotated[float, Field(ge=0)]
+
+
+class Prices(Section):
+    """What calls and training cost; without prices the advice goes by seconds."""
+
+    currency: str = Field("", max_length=8)
+    """Told after each amount: `EUR`."""
+    hour: float | None = Field(None, gt=0)
+    """An hour of this machine: for training, and for calls at the seconds measured."""
+    tokens: dict[LocalCandidate, tuple[Price, Price]] = {}
+    """For candidates that will run where tokens are billed, a million prompt tokens and a million answer
+    tokens: `{ few-shot = [0.15, 0.60] }`."""
 
 
 class Regression(Section):
@@ -384,6 +405,7 @@ class Recipe(Section):
     train: Train = Train()
     sweep: Sweep = Sweep()
     verdict: Verdict = Verdict()
+    prices: Prices = Prices()
     regression: Regression = Regression()
 
     @field_validator("sweep")

@@ -22,7 +22,7 @@ from residency.models.language_model import LocalModel
 from residency.models.load import load_base
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.baselines import Sides, baselines, retrievers
-from residency.verdict.decide import TUNED, TUNED_RETRIEVAL
+from residency.verdict.ways import TUNED, TUNED_RETRIEVAL
 
 
 def ask_baselines(

@@ -48,7 +48,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
         training=training,
-        **weigh(rows, training.curve, inputs.recipe, data)._asdict(),
+        **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
     write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))

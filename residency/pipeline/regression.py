@@ -17,7 +17,7 @@ from residency.evals.suites.score import score_answers, score_likelihoods
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
-from residency.verdict.decide import BASE, TUNED
+from residency.verdict.ways import BASE, TUNED
 
 _MAX_NEW_TOKENS = 64
 """Enough to see whether a request is declined, and for everything that `general` asks for."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from residency.core.money import amount
 from residency.core.progress import duration
 from residency.verdict import figures
 from residency.verdict.charts import Dot, curve_svg, dots_svg, fates_svg
-from residency.verdict.decide import TUNED, best_baseline
+from residency.verdict.decide import best_baseline
 from residency.verdict.report_schema import CandidateSummary, GapPart, Report
+from residency.verdict.ways import TUNED
 
 _LONGEST_TEXT = 1500
 _INSIDE_A_FIGURE = re.compile(r"(?<=\d) (?=%|points\b)|(?<=\bp) (?=&lt;|=)|(?<=&lt;) (?=\d)|(?<==) (?=\d)")
@@ -35,6 +38,7 @@ def render_html(report: Report) -> str:
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,
+        "amount": partial(amount, currency=report.advice.currency),
         "unbroken": _unbroken,
         "shortened": _shortened,
     }
@@ -45,6 +49,7 @@ def render_html(report: Report) -> str:
         report=report,
         style=page_style(),
         tuned=by_name[TUNED],
+        costs={cost.name: cost for cost in report.advice.costs},
         best=best_baseline(report.candidates),
         fates=fates,
         candidates_chart=_candidates_chart(report.candidates),

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
+from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.part import Count, Part, Share
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
 Gate = Literal["ship", "do not ship", "cannot tell"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    """A part of the report: frozen, and unknown keys are mistakes."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        serialize_by_alias=True,
-    )
 
 
 class BasePart(Part):
@@ -355,6 +342,8 @@ class Report(Part):
     """What was chosen for them on validation rows."""
     comparisons: list[ComparisonPart]
     """The tuned model against every other candidate."""
+    advice: AdvicePart
+    """What each candidate costs, and the cheapest that is good enough."""
     training: TrainingPart
     gap: GapPart
     failures: list[FailurePart]

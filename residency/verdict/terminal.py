@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from rich.box import ROUNDED, SIMPLE_HEAD
 from rich.console import Console, Group
@@ -10,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from residency.core.money import amount
 from residency.core.progress import duration
 from residency.evals.statistics import Interval
-from residency.verdict.decide import TUNED
 from residency.verdict.figures import (
     choice_line,
     configuration,
@@ -25,6 +26,7 @@ from residency.verdict.figures import (
     trial_status,
 )
 from residency.verdict.report_schema import CandidateSummary, RegressionPart, Report, TrialPart
+from residency.verdict.ways import TUNED
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 
@@ -36,6 +38,7 @@ def render_terminal(report: Report, console: Console) -> None:
     for choice in report.choices:
         console.print(Text(choice_line(choice), "dim"))
     console.print(_comparisons(report))
+    console.print(_costs(report))
     if any(candidate.parts for candidate in report.candidates):
         console.print(_parts(report.candidates))
     if report.regressions:
@@ -61,9 +64,15 @@ def _verdict(report: Report) -> Panel:
         (report.verdict.recommend, "bold"),
     )
     reasons = Table.grid(padding=(0, 1))
-    for reason in report.verdict.reasons:
+    first, *others = report.verdict.reasons
+    for reason in others:
         reasons.add_row(Text("•", colour), Text(reason))
-    return Panel(Group(head, Text(), reasons), box=ROUNDED, border_style=colour, padding=(1, 2))
+    return Panel(
+        Group(head, Text(), Text(first, "bold"), Text(), reasons),
+        box=ROUNDED,
+        border_style=colour,
+        padding=(1, 2),
+    )
 
 
 def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
@@ -136,6 +145,27 @@ def sweep_table(trials: Sequence[TrialPart]) -> Group:
             style="bold" if trial.chosen else "",
         )
     return Group(table, Text("chosen on the validation rows; the test rows had no part in it"))
+
+
+def _costs(report: Report) -> Table:
+    """What each candidate costs; the cheapest good one stands out."""
+    write = partial(amount, currency=report.advice.currency)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cost")
+    for title in ("1,000 calls", "1,000 right", "to start", "tuned pays after", "not worse"):
+        table.add_column(title, justify="right")
+    pays = next(cost.break_even for cost in report.advice.costs if cost.name == TUNED)
+    for cost in report.advice.costs:
+        amounts = (cost.per_thousand, cost.per_thousand_right, cost.to_start)
+        after = pays.get(cost.name, 0)
+        table.add_row(
+            Text(cost.name),
+            *("–" if money is None else write(money) for money in amounts),
+            "never" if after is None else f"{count(after)} calls" if after else "–",
+            "yes" if cost.not_worse else "not shown",
+            style="bold" if cost.name == report.advice.cheapest else "",
+        )
+    return table
 
 
 def _comparisons(report: Report) -> Table:

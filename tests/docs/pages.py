@@ -176,6 +176,8 @@ def _type(field: Schema) -> str:
     if "$ref" in field:
         return "interval" if _name(field["$ref"]) == "Interval" else "object"
     if field["type"] == "array":
+        if "prefixItems" in field:
+            return " and ".join(_type(item) for item in field["prefixItems"])
         return f"list of {_type(field['items'])}s"
     if isinstance(field.get("additionalProperties"), Mapping):
         return f"name to {_type(field['additionalProperties'])}"
