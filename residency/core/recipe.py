@@ -358,7 +358,9 @@ class Verdict(Section):
     minimum: float = Field(0.0, ge=0, le=1)
     """The share of rows that the tuned model gets right must reach this."""
     train_sample: int = Field(100, ge=10, le=100_000)
-    """Training rows scored to measure the gap between training and held-out rows."""
+    """Training rows, and validation rows, that are answered to tell memorising from understanding."""
+    paraphrases: PathField | None = None
+    """Training rows in other words: `paraphrase`, and `id` or `input`. Without it, small changes are made."""
 
 
 class Regression(Section):

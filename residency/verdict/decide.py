@@ -31,6 +31,7 @@ from residency.evals.statistics import (
     wilson,
 )
 from residency.verdict import reasons
+from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
     CeilingPart,
@@ -173,6 +174,7 @@ def decide(
     pair, paired_rows = comparisons[best.name], _pairs(rows, settings.confidence)[best.name]
     gate = _gate(tuned, pair, settings)
     recommend = _recommend(gate, best, pair, settings)
+    memorisation = measure_memorisation(rows, settings.confidence)
     needed = None
     if gate == "cannot tell":
         needed = _rows_needed(tuned, paired_rows, pair, settings)
@@ -190,7 +192,9 @@ def decide(
         regressed,
         reasons.overlapping(overlap, tuned.n),
         reasons.memorised(curve),
-        reasons.train_gap(measure_gap(rows, settings.confidence)),
+        reasons.learned(memorisation)
+        if memorisation
+        else reasons.train_gap(measure_gap(rows, settings.confidence)),
         reasons.few_rows(tuned),
         reasons.alike(tuned),
         reasons.no_failure(tuned, settings.confidence),

@@ -9,6 +9,8 @@ from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
 from residency.verdict import reasons
 from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.memorisation import measure_memorisation
+from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
 from residency.verdict.report_schema import (
     CandidateSummary,
@@ -29,6 +31,7 @@ class Evidence(NamedTuple):
     candidates: list[CandidateSummary]
     comparisons: list[ComparisonPart]
     gap: GapPart
+    memorisation: MemorisationPart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
     verdict: VerdictPart
@@ -46,6 +49,7 @@ def weigh(rows: Sequence[Scored], curve: Sequence[CurvePoint], recipe: Recipe, d
         summarise(rows, settings.confidence),
         compare(rows, settings.confidence),
         measure_gap(rows, settings.confidence),
+        measure_memorisation(rows, settings.confidence),
         pick_failures(rows),
         regressions,
         decide(rows, curve, settings, data.overlap, reasons.regressed(regressions, margin), data.ceiling),

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
+from residency.verdict.memorisation_schema import MemorisationPart
+from residency.verdict.part import Count, Part, Share
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
 Gate = Literal["ship", "do not ship", "cannot tell"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    """A part of the report: frozen, and unknown keys are mistakes."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        serialize_by_alias=True,
-    )
 
 
 class BasePart(Part):
@@ -357,6 +344,8 @@ class Report(Part):
     """The tuned model against every other candidate."""
     training: TrainingPart
     gap: GapPart
+    memorisation: MemorisationPart | None = None
+    """None where the base was not asked training rows."""
     failures: list[FailurePart]
     """At most ten rows the tuned model failed, of as many kinds as there are."""
     regressions: list[RegressionPart] = []

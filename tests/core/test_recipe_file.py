@@ -228,6 +228,7 @@ def test_the_keys_that_are_paths():
         ("judge", "rubric"),
         ("judge", "golden"),
         ("candidates", "documents"),
+        ("verdict", "paraphrases"),
     }
 
 
