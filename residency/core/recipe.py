@@ -360,7 +360,9 @@ class Verdict(Section):
     """A candidate shown to be right on less than this share of rows fewer than any other is good enough
     to be recommended, the cheapest first. Where `margin` is larger, that is taken."""
     train_sample: int = Field(100, ge=10, le=100_000)
-    """Training rows scored to measure the gap between training and held-out rows."""
+    """Training rows, and validation rows, that are answered to tell memorising from understanding."""
+    paraphrases: PathField | None = None
+    """Training rows in other words: `paraphrase`, and `id` or `input`. Without it, small changes are made."""
 
 
 LocalCandidate = Literal[

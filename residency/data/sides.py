@@ -55,8 +55,8 @@ def place(
         side_of |= dict.fromkeys(free[name], side)
     placed: dict[str, list[Checked]] = {side: [] for side in SIDES}
     for row in rows:
-        if side := side_of.get(row.wording):
-            placed[side].append(row)
+        if taken := side_of.get(row.wording):
+            placed[taken].append(row)
     return placed, fates
 
 

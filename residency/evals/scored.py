@@ -14,7 +14,9 @@ from residency.core.records import Completion, Example
 from residency.data.duplicates import wording
 from residency.evals.scorers import EXPECTED, Score, Scorer
 
-Split = Literal["test", "train", "suite"]
+Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite"]
+"""`twin`: a training row in other words. `recital`: a training answer continued from its first tokens,
+`recital-test` one of the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Scored:
     """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
     retrieved: tuple[str, ...] = ()
     """What was looked up for the row and stood in its prompt, the nearest first."""
+    nll: float | None = None
+    """Negative log-likelihood of the expected answer, in nats a token; none where it was not asked."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""

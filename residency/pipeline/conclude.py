@@ -32,7 +32,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
 
     A report that is there already for the same stages keeps its date.
     """
-    asked = [name for name in ("baselines", "compare", "suites-base", "suites-tuned") if name in stages]
+    asking = ("baselines", "compare", "recall", "suites-base", "suites-tuned")
+    asked = [name for name in asking if name in stages]
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])

@@ -180,13 +180,26 @@ class Inputs:
             **machine._asdict(),
         }
 
+    @cached_property
+    def paraphrases(self) -> str:
+        """SHA-256 of the file of paraphrases; empty where there is none."""
+        file = self.recipe.verdict.paraphrases
+        return "" if file is None else source_hash(file)
+
+    def recall(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of the base on rows seen and unseen, whatever is trained on them."""
+        return {
+            **self.asked(machine),
+            "train_sample": self.recipe.verdict.train_sample,
+            "paraphrases": self.paraphrases,
+            "batch_size": self.recipe.candidates.batch_size,
+        }
+
     def compare(self, machine: Machine) -> dict[str, Any]:
         """The tuned model and what is asked of it."""
         return {
-            **self.asked(machine),
+            **self.recall(machine),
             "train": fingerprint(self.train(machine)),
-            "train_sample": self.recipe.verdict.train_sample,
-            "batch_size": self.recipe.candidates.batch_size,
             **(self._retrieval if self.recipe.candidates.tuned_retrieval else {}),
         }
 
@@ -237,6 +250,7 @@ class Inputs:
                 "judge": True,
                 "candidates": {"documents"},
                 "regression": {"suites"},
+                "verdict": {"paraphrases"},
             },
         )
         software = {**self.software, **self.method_software}
@@ -247,6 +261,7 @@ class Inputs:
             self.hashes,
             self.suites,
             self.documents,
+            self.paraphrases,
             self.instructions,
             self.base,
         ]

@@ -9,6 +9,7 @@ import torch
 
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
+from residency.core.records import Message
 from residency.core.workspace import write_jsonl
 from residency.evals.scored import Scored
 from residency.evals.suites.items import Suite
@@ -52,7 +53,10 @@ def measure_suites(
         likely = [item for item in suite.items if item.wrong]
         asked = [item for item in suite.items if not item.wrong]
         with report.track(f"{candidate} on {suite.name}", len(suite.items), "items") as advance:
-            likelihoods = model.likelihoods([(item.conversation, item.options) for item in likely], advance)
+            options = [
+                (item.conversation, [Message("assistant", text) for text in item.options]) for item in likely
+            ]
+            likelihoods = model.likelihoods(options, advance)
             completions = model.complete([item.conversation for item in asked], _MAX_NEW_TOKENS, advance)
         rows += score_likelihoods(candidate, suite.name, likely, likelihoods)
         rows += score_answers(candidate, suite.name, asked, completions)

@@ -163,8 +163,20 @@ class Workflow:
         return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
 
     @cached_property
+    def recalled(self) -> Path:
+        """Stage 5, the base: what it knew of the rows before, so that only what was learned counts."""
+        frozen, dtype = self.frozen, self.dtype
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_base
+
+            ask_base(self.recipe, dtype, frozen, folder, self.report)
+
+        return self._stage("recall", self.inputs.recall(self.machine), build)
+
+    @cached_property
     def compared(self) -> Path:
-        """Stage 5: the tuned model answers the test, and a sample of the training rows."""
+        """Stage 5: the tuned model answers the test, and what tells memorising from understanding."""
         frozen, trained = self.frozen, self.trained
 
         def build(folder: Path) -> None:
@@ -207,6 +219,7 @@ class Workflow:
                 "baselines": self.answered,
                 "train": self.trained,
                 "compare": self.compared,
+                "recall": self.recalled,
                 **self.suites,
             }
             if is_main():

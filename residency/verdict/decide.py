@@ -34,6 +34,7 @@ from residency.evals.statistics import (
 from residency.verdict import headline, reasons
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.knowledge import signs
+from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
     CeilingPart,
@@ -175,6 +176,7 @@ def decide(
     pair, paired_rows = comparisons[best.name], _pairs(rows, settings.confidence)[best.name]
     gate = _gate(tuned, pair, settings)
     recommend, way = _recommend(gate, best, pair, settings, advice)
+    memorisation = measure_memorisation(rows, settings.confidence)
     needed = None
     if gate == "cannot tell":
         needed = _rows_needed(tuned, paired_rows, pair, settings)
@@ -196,7 +198,9 @@ def decide(
         beside.regressed,
         reasons.overlapping(beside.overlap, tuned.n),
         reasons.memorised(curve),
-        reasons.train_gap(measure_gap(rows, settings.confidence)),
+        reasons.learned(memorisation)
+        if memorisation
+        else reasons.train_gap(measure_gap(rows, settings.confidence)),
         reasons.few_rows(tuned),
         reasons.alike(tuned),
         reasons.no_failure(tuned, settings.confidence),

@@ -12,6 +12,8 @@ from residency.verdict.advice import advise
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.memorisation import measure_memorisation
+from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
 from residency.verdict.report_schema import (
     CandidateSummary,
@@ -33,6 +35,7 @@ class Evidence(NamedTuple):
     advice: AdvicePart
     comparisons: list[ComparisonPart]
     gap: GapPart
+    memorisation: MemorisationPart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
     verdict: VerdictPart
@@ -54,6 +57,7 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
         advice,
         comparisons,
         measure_gap(rows, settings.confidence),
+        measure_memorisation(rows, settings.confidence),
         pick_failures(rows),
         regressions,
         decide(rows, training.curve, settings, advice, beside),

@@ -57,6 +57,8 @@ def render_html(report: Report) -> str:
         gap_chart=_gap_chart(report.gap),
         fates_chart=fates_svg(fates),
         marked=_marked,
+        points=figures.points,
+        nats_alone=lambda gain: figures.nats(gain).removesuffix(" nats a token"),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.part import Count, Part, Share
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
@@ -346,6 +347,8 @@ class Report(Part):
     """What each candidate costs, and the cheapest that is good enough."""
     training: TrainingPart
     gap: GapPart
+    memorisation: MemorisationPart | None = None
+    """None where the base was not asked training rows."""
     failures: list[FailurePart]
     """At most ten rows the tuned model failed, of as many kinds as there are."""
     regressions: list[RegressionPart] = []

@@ -25,6 +25,7 @@ from residency.verdict.figures import (
     points_range,
     trial_status,
 )
+from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.report_schema import CandidateSummary, RegressionPart, Report, TrialPart
 from residency.verdict.ways import TUNED
 
@@ -52,8 +53,22 @@ def render_terminal(report: Report, console: Console) -> None:
     places = [("Training", took), ("Run", report.run), (kind, training.artifact)]
     if ceiling := report.data.ceiling:
         places.insert(0, ("Ceiling", f"{percent(ceiling.value)} ({percent_range(ceiling.interval)})"))
+    if learned := report.memorisation:
+        places.insert(0, ("Learned", _learned(learned)))
     for name, text in places:
         console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
+
+
+def _learned(part: MemorisationPart) -> str:
+    """The answer, and how much of each gain carries over."""
+    gains = (("rows right", part.score), ("likelihood", part.likelihood))
+    shares = [
+        f"{100 * gain.carry_over:.0f} % of the gain in {name}"
+        for name, gain in gains
+        if gain and gain.carry_over is not None
+    ]
+    told = f"; held-out rows have {' and '.join(shares)}" if shares else ""
+    return part.answer + told
 
 
 def _verdict(report: Report) -> Panel:
