@@ -4,7 +4,8 @@ import pytest
 from scipy import stats
 
 from residency.core.recipe import Prices, Verdict
-from residency.evals.noninferiority import noninferiority
+from residency.evals.noninferiority import noninferiority, p_of_loss
+from residency.evals.statistics import effective_rows
 from residency.verdict.advice import advise
 from residency.verdict.decide import best_baseline, summarise
 from residency.verdict.knowledge import own_words, signs
@@ -73,9 +74,16 @@ def test_a_candidate_must_be_as_good_as_every_other():
 
 
 def test_rows_of_one_wording_count_less():
-    apart = timed(base=0, few_shot=140, tuned=140)
-    together = [type(one).from_json(one.to_json() | {"cluster": one.example_id[-1]}) for one in apart]
-    assert costs(together)["tuned"].p_worse > 10 * costs(apart)["tuned"].p_worse
+    scored = [
+        type(one).from_json(one.to_json() | {"cluster": str(int(one.example_id[2:]) // 2)})
+        for one in rows(n=600, base=0, few_shot=556, tuned=560)
+    ]
+    # only 4 rows in 2 clusters of 2 differ, both rows alike: a cluster is worth one row (and t's quantile)
+    differences = [-float(556 <= i < 560) for i in range(600)]
+    worth = effective_rows(differences, [str(i // 2) for i in range(600)], 0.95)
+    assert 290 < worth <= 300
+    expected = 2 * p_of_loss(0, 4 * worth / 600, worth, 0.03)
+    assert costs(scored)["few-shot"].p_worse == pytest.approx(expected)
 
 
 def test_the_tuned_model_with_retrieval_is_no_part_of_the_choice():
@@ -194,7 +202,7 @@ def test_the_signs_must_all_be_there():
     ("pairs", "share"),
     [
         # labels, given to several inputs each
-        ([(f"text {i}", f"label-{i % 5}x") for i in range(40)], 0),
+        ([(f"text {i}", f"label-{i % 20}x") for i in range(40)], 0),
         # copied from the input, in words that all answers share
         ([(f"call number{i} now", f"phone: NUMBER{i}") for i in range(40)], 0),
         # 'costs' and 'euros' are form, the number is its own: one content word of three
