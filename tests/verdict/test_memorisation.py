@@ -5,14 +5,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from residency.core.recipe import Recipe, Verdict
+from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
-from residency.verdict.decide import decide
 from residency.verdict.evidence import differences, recompute, weigh
 from residency.verdict.html import render_html
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.terminal import render_terminal
-from tests.verdict.sample_report import report, row
+from tests.verdict.sample_report import judge, report, row
 
 
 def side(split, n, base, tuned, nll=(3.0, 0.5), spread=0.2):
@@ -116,7 +115,7 @@ def test_the_report_says_so_and_is_made_anew_from_its_rows(sides, said):
     scored += side("recital", 40, 1, 30) + side("recital-test", 30, 0, 1)
     if sides is UNDERSTOOD:
         scored = [r for r in scored if r.split not in ("twin", "recital", "recital-test")]
-    assert any(reason.startswith(said) for reason in decide(scored, [], Verdict()).reasons)
+    assert any(reason.startswith(said) for reason in judge(scored).reasons)
     made = report(scored)
     made = made.model_copy(update={"memorisation": measure_memorisation(scored, 0.95)})
     read = [Scored.from_json(r.to_json()) for r in scored]
@@ -134,7 +133,7 @@ def test_rows_of_before_have_no_such_part():
     scored = [*UNDERSTOOD[1], *(r for r in UNDERSTOOD[0] if r.candidate == "tuned")]
     made = report(scored)
     assert (
-        weigh(scored, made.training.curve, Recipe.model_validate(made.recipe), made.data).memorisation is None
+        weigh(scored, made.training, Recipe.model_validate(made.recipe), made.data).memorisation is None
     )
 
 
