@@ -55,8 +55,8 @@ def place(
         side_of |= dict.fromkeys(free[name], side)
     placed: dict[str, list[Checked]] = {side: [] for side in SIDES}
     for row in rows:
-        if taken := side_of.get(row.wording):
-            placed[taken].append(row)
+        if row.wording in side_of:
+            placed[side_of[row.wording]].append(row)
     return placed, fates
 
 

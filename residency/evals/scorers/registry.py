@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ def _read_by(rule: Rule) -> frozenset[str]:
     return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
-def _refuse_unread(name: str, reads: frozenset[str], scoring: Scoring, judge: Judge) -> None:
+def _refuse_unread(name: str, reads: Set[str], scoring: Scoring, judge: Judge) -> None:
     given = [
         f"scoring.{key}" for key in Scoring.model_fields if getattr(scoring, key) != getattr(Scoring(), key)
     ]
