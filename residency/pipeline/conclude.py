@@ -13,6 +13,7 @@ from residency.data.split import Frozen
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
+from residency.verdict.causes import group_causes
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
 from residency.verdict.report_schema import (
@@ -23,12 +24,13 @@ from residency.verdict.report_schema import (
     FilePart,
     FindingPart,
     Report,
+    TracedPart,
     TrainingPart,
 )
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
-    """Write `report.json`, `report.html`, `scored.jsonl` and `ledger.jsonl` into the run's `folder`.
+    """Write `report.json` and `report.html`, `scored.jsonl`, `causes.jsonl` and `ledger.jsonl` to `folder`.
 
     A report that is there already for the same stages keeps its date.
     """
@@ -36,6 +38,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
+    causes = list(read_jsonl(stages["trace"] / "causes.jsonl"))
     artifact = artifact_folder(stages["train"], inputs.recipe.train.method)
     training = TrainingPart(**read_json(stages["train"] / "training.json"), artifact=str(artifact))
     data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"))
@@ -48,10 +51,12 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
         training=training,
+        causes=group_causes([TracedPart(**row) for row in causes]),
         **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
     write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))
+    write_jsonl(folder / "causes.jsonl", causes)
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())
     return report

@@ -190,6 +190,11 @@ class Inputs:
             **(self._retrieval if self.recipe.candidates.tuned_retrieval else {}),
         }
 
+    def trace(self, machine: Machine) -> dict[str, Any]:
+        """The tuned model's failures, and how rows like them are found."""
+        compare = fingerprint(self.compare(machine))
+        return {"compare": compare, "similarity": self.recipe.candidates.similarity}
+
     @property
     def _retrieval(self) -> dict[str, Any]:
         """What the tuned model is shown beside the input."""
