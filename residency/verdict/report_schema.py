@@ -32,7 +32,7 @@ class FilePart(Part):
     file: str
     """Its name."""
     role: str
-    """What it was read for: train, validation or test."""
+    """What it was read for: train, validation, test or replay."""
     sha256: str
     """Hash of its bytes; of a folder or dataset, over its files' names and hashes."""
     rows: Count
@@ -213,7 +213,9 @@ class TrainingPart(Part):
     trainable_share: Share
     """The first divided by the second."""
     rows: Count
-    """Training rows."""
+    """Training rows, those of `replay_rows` among them."""
+    replay_rows: Count = 0
+    """General rows mixed in, so that less is forgotten."""
     tokens: Count
     """Tokens of the training rows, an epoch."""
     supervised_tokens: Count

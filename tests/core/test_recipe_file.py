@@ -242,6 +242,7 @@ def test_the_keys_that_are_paths():
         ("judge", "rubric"),
         ("judge", "golden"),
         ("candidates", "documents"),
+        ("train", "replay_file"),
     }
 
 
