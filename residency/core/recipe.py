@@ -245,6 +245,10 @@ class Train(Section):
     """AdamW's weight decay."""
     epochs: Epochs = 3
     """Passes over the training rows at most."""
+    replay: float = Field(0.0, ge=0, le=0.9)
+    """Share of general rows among those trained on, so that less is forgotten; 0 mixes none in."""
+    replay_file: PathField | None = None
+    """General rows of your own; without it those in the package are taken."""
     batch_size: int = Field(16, ge=1, le=4096)
     """Rows an optimiser step."""
     micro_tokens: int = Field(4096, ge=16, le=1_048_576)
@@ -281,6 +285,17 @@ class Train(Section):
                 "needs_adapter",
                 "the method 'full' trains all weights and no adapter",
                 {"fix": f"Take {info.field_name} out, or set train.method to lora or qlora."},
+            )
+        return value
+
+    @field_validator("replay_file")
+    @classmethod
+    def _is_replayed(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not info.data.get("replay", 1):
+            raise PydanticCustomError(
+                "not_replayed",
+                "none of its rows would be trained on",
+                {"fix": "Set train.replay above 0, e.g. 0.1, or take replay_file out."},
             )
         return value
 

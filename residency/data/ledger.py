@@ -12,6 +12,8 @@ from residency.data.duplicates import wording
 from residency.data.findings import Finding
 
 FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
+OF_REPLAY = ("replay", "spare")
+"""Fates of general rows: mixed into training, or not needed; told only where there are such rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one row: one of `FATES`, and why."""
+    """What became of one row: one of `FATES` or `OF_REPLAY`, and why."""
 
     source: Source
     fate: str
@@ -89,6 +91,7 @@ def with_checks(fates: Iterable[Fate], findings: Iterable[Finding]) -> list[Fate
 
 
 def count_fates(fates: Iterable[Fate]) -> dict[str, int]:
-    """Rows by fate, all of `FATES` in order; the counts sum to the rows read."""
+    """Rows by fate, all of `FATES` in order, then any of `OF_REPLAY`; the counts sum to the rows read."""
     counts = Counter(fate.fate for fate in fates)
-    return {fate: counts[fate] for fate in FATES}
+    told = (*FATES, *(fate for fate in OF_REPLAY if counts[fate]))
+    return {fate: counts[fate] for fate in told}

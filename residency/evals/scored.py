@@ -17,6 +17,7 @@ from residency.evals.scorers import EXPECTED, Score, Scorer
 Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite"]
 """`twin`: a training row in other words. `recital`: a training answer continued from its first tokens,
 `recital-test` one of the test."""
+_CUT_OFF = "; cut off after "
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,11 @@ def grade(scorer: Scorer, example: Example, got: str) -> Score:
         raise ResidencyError(error.what, str(example.source), error.fix) from None
 
 
+def was_cut_off(row: Scored) -> bool:
+    """Whether the answer failed and ended only because its room did."""
+    return not row.passed and _CUT_OFF in row.reason
+
+
 def _asked(example: Example) -> str:
     return next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), "")
 
@@ -110,7 +116,7 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
     score = grade(scorer, example, completion.text)
     reason = score.reason
     if not score.passed and completion.finish == "length":
-        reason += f"; cut off after {completion.completion_tokens} tokens"
+        reason += f"{_CUT_OFF}{completion.completion_tokens} tokens"
     return Scored(
         candidate=candidate,
         split=split,

@@ -16,7 +16,7 @@ from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
 from residency.data.lock import Lock
 from residency.data.read import shown_name
-from residency.data.sources import naming_roots, source_hash, sources_of
+from residency.data.sources import naming_roots, replay_file, source_hash, sources_of
 from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
@@ -168,7 +168,7 @@ class Inputs:
         same but for rounding, and a training that ran out of memory goes on with less from its last
         checkpoint. Nor is how often checkpoints are written, and on how many processes it trains.
         """
-        how = {"checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
+        how = {"replay_file", "checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
         watched = {**self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
         return {
@@ -176,6 +176,7 @@ class Inputs:
             "freeze": fingerprint(self.freeze()),
             "train": settings,
             "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
+            **({"replay": self.replay, "suites": self.suites} if self.recipe.train.replay else {}),
             **(watched if self.recipe.train.watch == "score" else {}),
             **machine._asdict(),
         }
@@ -203,6 +204,11 @@ class Inputs:
             **(self._retrieval if self.recipe.candidates.tuned_retrieval else {}),
         }
 
+    def trace(self, machine: Machine) -> dict[str, Any]:
+        """The tuned model's failures, and how rows like them are found."""
+        compare = fingerprint(self.compare(machine))
+        return {"compare": compare, "similarity": self.recipe.candidates.similarity}
+
     @property
     def _retrieval(self) -> dict[str, Any]:
         """What the tuned model is shown beside the input."""
@@ -216,6 +222,11 @@ class Inputs:
         if folder is None:
             return {}
         return {file.relative_to(folder).as_posix(): source_hash(file) for file in document_files(folder)}
+
+    @cached_property
+    def replay(self) -> str:
+        """SHA-256 of the general rows that are mixed into training; empty where none are."""
+        return source_hash(replay_file(self.recipe.train)) if self.recipe.train.replay else ""
 
     @cached_property
     def suites(self) -> dict[str, str]:
@@ -249,6 +260,7 @@ class Inputs:
                 "scoring": True,
                 "judge": True,
                 "candidates": {"documents"},
+                "train": {"replay_file"},
                 "regression": {"suites"},
                 "verdict": {"paraphrases"},
             },
@@ -262,6 +274,7 @@ class Inputs:
             self.suites,
             self.documents,
             self.paraphrases,
+            self.replay,
             self.instructions,
             self.base,
         ]

@@ -187,6 +187,18 @@ class Workflow:
         return self._stage("compare", self.inputs.compare(self.machine), build)
 
     @cached_property
+    def traced(self) -> Path:
+        """Stage 5, failures: each with the training rows most like it."""
+        frozen, compared = self.frozen, self.compared
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.trace import trace_failures
+
+            trace_failures(self.recipe, frozen, compared, folder)
+
+        return self._stage("trace", self.inputs.trace(self.machine), build)
+
+    @cached_property
     def suites(self) -> dict[str, Path]:
         """Stage 5, elsewhere: the base and the tuned model are asked the suites."""
         if not self.recipe.regression.suites:
@@ -209,7 +221,7 @@ class Workflow:
         }
 
     def conclude(self) -> Path:
-        """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""
+        """Stage 6: the verdict; writes the report, scored.jsonl, causes.jsonl and ledger.jsonl of the run."""
         from residency.pipeline.conclude import conclude
 
         with self._running():
@@ -220,6 +232,7 @@ class Workflow:
                 "train": self.trained,
                 "compare": self.compared,
                 "recall": self.recalled,
+                "trace": self.traced,
                 **self.suites,
             }
             if is_main():

@@ -20,7 +20,7 @@ from residency.verdict.ways import TUNED
 
 _LONGEST_TEXT = 1500
 _INSIDE_A_FIGURE = re.compile(r"(?<=\d) (?=%|points\b)|(?<=\bp) (?=&lt;|=)|(?<=&lt;) (?=\d)|(?<==) (?=\d)")
-_USED_ROWS = ("train", "validation", "test")
+_USED_ROWS = ("train", "replay", "validation", "test")
 
 
 def render_html(report: Report) -> str:

@@ -250,7 +250,7 @@ def regressed(parts: Sequence[RegressionPart], margin: float) -> str | None:
             f"{points(part.low)} to {points(part.high)})"
             for part in worse
         )
-        advice = "Train fewer epochs or at a lower rate, or mix in rows of a general kind."
+        advice = "Train fewer epochs or at a lower rate, or mix in general rows (train.replay)."
         return f"Training cost ability elsewhere: {lost}. {advice}"
     unclear = [part.suite for part in parts if not part.kind and part.verdict == "cannot tell"]
     if unclear:

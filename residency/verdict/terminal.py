@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -26,7 +27,7 @@ from residency.verdict.figures import (
     trial_status,
 )
 from residency.verdict.memorisation_schema import MemorisationPart
-from residency.verdict.report_schema import CandidateSummary, RegressionPart, Report, TrialPart
+from residency.verdict.report_schema import CandidateSummary, CausePart, RegressionPart, Report, TrialPart
 from residency.verdict.ways import TUNED
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
@@ -51,6 +52,8 @@ def render_terminal(report: Report, console: Console) -> None:
     took = f"{training.steps:,} steps in {duration(training.seconds)}, {memory}"
     kind = "Model" if training.method == "full" else "Adapter"
     places = [("Training", took), ("Run", report.run), (kind, training.artifact)]
+    if report.causes:
+        places.insert(0, ("Failures", _causes(report.causes)))
     if ceiling := report.data.ceiling:
         places.insert(0, ("Ceiling", f"{percent(ceiling.value)} ({percent_range(ceiling.interval)})"))
     if learned := report.memorisation:
@@ -181,6 +184,14 @@ def _costs(report: Report) -> Table:
             style="bold" if cost.name == report.advice.cheapest else "",
         )
     return table
+
+
+def _causes(causes: Sequence[CausePart]) -> str:
+    """`12 taught, 5 far`: failures by cause, whatever the answers."""
+    counts: Counter[str] = Counter()
+    for part in causes:
+        counts[part.cause] += part.n
+    return ", ".join(f"{count(n)} {cause}" for cause, n in counts.most_common())
 
 
 def _comparisons(report: Report) -> Table:

@@ -243,6 +243,7 @@ def test_the_keys_that_are_paths():
         ("judge", "golden"),
         ("candidates", "documents"),
         ("verdict", "paraphrases"),
+        ("train", "replay_file"),
     }
 
 

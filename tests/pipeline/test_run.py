@@ -31,7 +31,7 @@ def test_a_run_does_every_stage_in_order(done):
 def test_the_run_is_noted_as_done_with_its_stages(done):
     run = read_json(done.folder / "run.json")
     assert (run["run"], run["status"], run["error"]) == (done.name, "done", "")
-    assert list(run["stages"]) == ["check", "freeze", "baselines", "train", "compare", "recall"]
+    assert list(run["stages"]) == ["check", "freeze", "baselines", "train", "compare", "recall", "trace"]
     for name in run["stages"].values():
         assert (done.line.home / "stages" / name / "stage.json").is_file()
 

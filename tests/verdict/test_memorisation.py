@@ -132,9 +132,7 @@ def test_the_report_says_so_and_is_made_anew_from_its_rows(sides, said):
 def test_rows_of_before_have_no_such_part():
     scored = [*UNDERSTOOD[1], *(r for r in UNDERSTOOD[0] if r.candidate == "tuned")]
     made = report(scored)
-    assert (
-        weigh(scored, made.training, Recipe.model_validate(made.recipe), made.data).memorisation is None
-    )
+    assert weigh(scored, made.training, Recipe.model_validate(made.recipe), made.data).memorisation is None
 
 
 def test_rows_that_all_say_one_of_two_things_give_the_likelihood_no_interval():
