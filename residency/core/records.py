@@ -215,6 +215,11 @@ class Example:
         return self.messages[0].role == "text"
 
     @property
+    def is_learned(self) -> bool:
+        """Whether its answer is one to learn from."""
+        return True
+
+    @property
     def id(self) -> str:
         """Hash of the content: two rows that say the same have the same id."""
         return self._digest[8:].hex()
@@ -275,6 +280,11 @@ class Rated(Example):
     """An example whose answer is good, or bad."""
 
     good: bool = field(kw_only=True)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the answer was rated good."""
+        return self.good
 
     def _beside(self) -> dict[str, Any]:
         return {"good": self.good}

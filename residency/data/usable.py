@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.core.records import Conversation, Example, Message, Rated, with_system
+from residency.core.records import Conversation, Example, Message, with_system
 from residency.data.findings import plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import read_rows
@@ -106,7 +106,7 @@ class Measure:
                 reading.unused[name] = None
         if group := _group(row.content or {}, self.group):
             example = replace(example, group=group)
-        if isinstance(example, Rated) and not example.good:
+        if not example.is_learned:
             reason = "rated bad: sft learns only from good answers"
             raise RowError(reason, "Nothing is to be done.", RATED_BAD)
         if token := self.renderer.special_token_in(example.conversation):

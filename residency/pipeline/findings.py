@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from residency.core.collector import without_collector
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.errors import UnfitData
 from residency.core.recipe import Recipe, Split
 from residency.core.records import Source
 from residency.core.workspace import write_json, write_jsonl, write_text
@@ -34,7 +34,7 @@ _WORST_FIRST = ("error", "warning", "note")
 
 @without_collector()
 def tell_findings(
-    inputs: Inputs, examination: Examination, outcome: Frozen | ResidencyError | None, folder: Path
+    inputs: Inputs, examination: Examination, outcome: Frozen | UnfitData | None, folder: Path
 ) -> None:
     """Write `ledger.jsonl`, `check.json`, `review.jsonl` and `check.html`.
 
@@ -71,11 +71,11 @@ class _Outcome(NamedTuple):
     leaks: int
 
 
-def _outcome(examination: Examination, split: Split, outcome: Frozen | ResidencyError | None) -> _Outcome:
+def _outcome(examination: Examination, split: Split, outcome: Frozen | UnfitData | None) -> _Outcome:
     if isinstance(outcome, Frozen):
         return _Outcome(outcome.fates, outcome.findings, outcome.leaks)
     files, twins = examination.examples, examination.twins
-    overlaps = leak_findings(files, twins, split.model_copy(update={"allow_overlap": True}))
+    overlaps = leak_findings(files, twins, split)
     findings = (*examination.findings, *overlaps, *_refusals(outcome))
     kept = (Fate.of(row, role) for role, rows in files.items() for row in rows)
     fates = with_checks((*examination.fates, *kept), findings)
@@ -83,10 +83,9 @@ def _outcome(examination: Examination, split: Split, outcome: Frozen | Residency
     return _Outcome(in_order, findings, len(find_leaks(files["train"], files["test"], twins)))
 
 
-def _refusals(refusal: ResidencyError | None) -> Iterator[Finding]:
+def _refusals(refusal: UnfitData | None) -> Iterator[Finding]:
     """Why training refuses the rows, as findings."""
-    errors = refusal.errors if isinstance(refusal, SeveralErrors) else [refusal] if refusal else []
-    for error in errors:
+    for error in refusal.errors if refusal else ():
         what = f"Training refuses this data: {error.what} ({error.where})"
         yield Finding("training-refuses", "error", what, (), error.fix)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from residency.chat import Renderer
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Recipe
 from residency.core.records import Example
 from residency.core.workspace import read_json, write_jsonl
@@ -32,10 +32,10 @@ def check(recipe: Recipe, folder: Path) -> Examination:
 
 
 def require_trainable(checked: Path) -> None:
-    """Raise the reasons for which training refuses the rows, if there are any."""
+    """Raise UnfitData where there are reasons for which training refuses the rows."""
     stops = [ResidencyError(**error) for error in read_json(checked / "examination.json")["stops"]]
     if stops:
-        raise SeveralErrors(stops)
+        raise UnfitData(stops)
 
 
 def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[ResidencyError]:

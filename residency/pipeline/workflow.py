@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.errors import ResidencyError, SeveralErrors, UnfitData
 from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
@@ -107,7 +107,7 @@ class Workflow:
         """Stage 2: hold out test and validation.
 
         Raises:
-            ResidencyError: training refuses these rows.
+            UnfitData: training refuses these rows.
         """
         from residency.data.check import Examination
         from residency.pipeline.prepare import freeze_rows, require_trainable
@@ -250,7 +250,7 @@ class Workflow:
             stages, refusal = {"check": self.checked}, None
             try:
                 stages = {"freeze": self.frozen}
-            except ResidencyError as error:
+            except UnfitData as error:
                 refusal = error
 
             def build(folder: Path) -> None:
