@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ class Vectors(Protocol):
 def vectors_for(similarity: Similarity, texts: Sequence[str], least: int = 1) -> Vectors:
     """The way that `similarity` names; `words` learns from `texts` how much each word counts.
 
-    Words that stand in fewer than `least` of the texts are left out.
+    Words that stand in fewer than `least` of the texts are left out, if any stand in so many.
     """
     return MeaningVectors() if similarity == "meaning" else WordVectors(texts, least)
 
@@ -35,19 +36,29 @@ class WordVectors:
     """
 
     def __init__(self, texts: Sequence[str], least: int) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import make_union
-
-        words = {"ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]+"}
-        pieces = {"analyzer": "char_wb", "ngram_range": (3, 5)}
-        kinds = [TfidfVectorizer(sublinear_tf=True, min_df=least, **kind) for kind in (words, pieces)]
-        self._counts = make_union(*kinds).fit(texts)
+        self._counts = _fit(texts, least) or _fit(texts, 1)
 
     def of(self, texts: Sequence[str]) -> Any:
-        """A sparse row a text."""
+        """A sparse row a text; one column of zeros where the texts learned from were blank."""
+        from scipy.sparse import csr_array, hstack
         from sklearn.preprocessing import normalize
 
-        return normalize(self._counts.transform(texts))
+        if not self._counts:
+            return csr_array((len(texts), 1))
+        return normalize(hstack([kind.transform(texts) for kind in self._counts], format="csr"))
+
+
+def _fit(texts: Sequence[str], least: int) -> list[Any]:
+    """What counts words and what counts pieces of words, each where any stands in `least` of the texts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = {"ngram_range": (1, 2), "token_pattern": r"\w+|[^\w\s]+"}
+    pieces = {"analyzer": "char_wb", "ngram_range": (3, 5)}
+    fitted = []
+    for kind in (words, pieces):
+        with suppress(ValueError):  # none does
+            fitted.append(TfidfVectorizer(sublinear_tf=True, min_df=least, **kind).fit(texts))
+    return fitted
 
 
 class MeaningVectors:

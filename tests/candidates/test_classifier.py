@@ -72,3 +72,11 @@ def test_by_meaning_it_knows_words_it_never_saw():
     classifier = Classifier(TRAIN, VALIDATION, "meaning", no_progress)
     unseen = [row(1, "a screwdriver", "tool"), row(2, "an eagle", "bird")]
     assert [a.text for a in classifier.answer(unseen, 1, no_progress)] == ["tool", "bird"]
+
+
+def test_inputs_that_share_no_word_or_are_blank_are_answered_all_the_same():
+    alone = [row(n, chr(0x4E00 + n) * 3, "yes" if n % 3 else "no") for n in range(100)]
+    assert Classifier(alone, alone[:9], "words", no_progress).right[100.0] == 9
+    blank = [row(n, " ", "yes" if n % 3 else "no") for n in range(9)]
+    classifier = Classifier(blank, blank, "words", no_progress)
+    assert {answer.text for answer in classifier.answer(blank, 1, no_progress)} == {"yes"}

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from residency.core.recipe import Data
-from residency.core.records import Example
 from residency.data.checks.registry import file_check
 from residency.data.findings import Finding, Flag
 from residency.data.labels import labels_of
@@ -59,11 +58,13 @@ def label_errors(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
     counts = labels_of([row.example.answer for row in rows])
     if counts is None:
         return
+    from residency.data.nearest import asked_text
+
     known = [row.example for row in rows if counts[row.example.answer.strip()] >= FOLDS]
     labels = [example.answer.strip() for example in known]
-    if len(set(labels)) < 2:
+    texts = [asked_text(example) for example in known]
+    if len(set(labels)) < 2 or len(set(texts)) < 2:
         return
-    texts = [_text(example) for example in known]
     by_meaning = is_installed() and sum(map(len, texts)) <= _EMBEDDED
     for suspect in find_suspects(meanings(texts) if by_meaning else word_counts(texts), labels):
         example, twin = known[suspect.row], known[suspect.nearest]
@@ -132,15 +133,14 @@ def meanings(texts: Sequence[str]) -> NDArray[np.float32]:
 def word_counts(texts: Sequence[str]) -> NDArray[np.float32]:
     """Rows of length 1: weighted counts of words, pairs of words and pieces of words, in few dimensions."""
     from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
     from sklearn.preprocessing import normalize
 
-    counts = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True, min_df=2),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=3),
-    ).fit_transform(texts)
-    fewer = TruncatedSVD(min(_DIMENSIONS, counts.shape[1] - 1, len(texts) - 1), random_state=_SEED)
+    from residency.models.vectors import WordVectors
+
+    counts = WordVectors(texts, least=2).of(texts)
+    if counts.shape[1] <= _DIMENSIONS:
+        return counts.toarray().astype("float32")  # type: ignore[no-any-return]
+    fewer = TruncatedSVD(min(_DIMENSIONS, len(texts) - 1), random_state=_SEED)
     dense: NDArray[np.float32] = normalize(fewer.fit_transform(counts)).astype("float32")
     return dense
 
@@ -158,7 +158,3 @@ def _out_of_fold(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> NDA
 
 def _nearest(vectors: NDArray[np.float32], row: int, others: NDArray[np.int64]) -> int:
     return int(others[(vectors[others] @ vectors[row]).argmax()])
-
-
-def _text(example: Example) -> str:
-    return "\n".join(turn.content for turn in example.prompt if turn.role != "system")

@@ -88,3 +88,10 @@ def test_a_file_too_long_to_search_is_told():
         (),
     ) and "train.jsonl: more than 20,000 rows" in note.explanation
     assert note_unsearched([[row] * (MOST + 1)], Data(train="train.jsonl", label_errors="off")) == []
+
+
+def test_inputs_without_a_word_in_common_and_blank_ones_are_silent():
+    labels = ["yes", "no"] * 50
+    alone = [chr(0x4E00 + place) * 3 for place in range(100)]  # 100 words that stand in one row each
+    assert find_suspects(word_counts(alone), labels) == []
+    assert list(label_errors(checked((" ", label) for label in labels), DATA)) == []
