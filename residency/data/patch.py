@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from residency.core.errors import ResidencyError
 from residency.core.hub_name import on_hub
 from residency.core.records import Source
+from residency.data.rows import unreadable
 
 Content = Mapping[str, Any]
 """A row's columns, as JSON holds them."""
@@ -44,6 +46,32 @@ class Action:
         """The action that `to_json` wrote."""
         rest = {key: value for key, value in content.items() if key not in ("file", "row")}
         return Action(source=Source(content["file"], content["row"]), **rest)
+
+
+def read_actions(file: Path) -> list[Action]:
+    """The actions of a patch, or of a review.
+
+    Raises:
+        ResidencyError: the file cannot be read, or a line of it holds no action.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
+    except OSError as error:
+        raise unreadable(file, error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise unreadable(file, "not UTF-8") from None
+    return [_action(line, f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _action(line: str, where: str) -> Action:
+    try:
+        action = Action.from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or not the keys of an action
+        action = None
+    if action is None or action.action not in get_args(Verb):
+        fix = "Mend this line or delete it; what it said is then not done."
+        raise ResidencyError("This line holds no action: it is half written, or was edited.", where, fix)
+    return action
 
 
 def beside(data: Path, ending: str) -> Path:

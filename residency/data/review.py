@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from residency.core.records import Source
-from residency.core.workspace import read_jsonl, unwritable
+from residency.core.workspace import unwritable
 from residency.data.findings import Finding
-from residency.data.patch import Action, beside
+from residency.data.patch import Action, beside, read_actions
 
 MENDED_ANYWAY = ("duplicate",)
 """Checks whose rows a fix settles without a judgement: nobody need look at them."""
@@ -81,11 +81,14 @@ def decisions_file(data: Path) -> Path:
 
 
 def read_decisions(file: Path) -> dict[str, Action]:
-    """The last decision on each example, by its id; none where there is no such file."""
+    """The last decision on each example, by its id; none where there is no such file.
+
+    Raises:
+        ResidencyError: a line of it holds no decision.
+    """
     if not file.is_file():
         return {}
-    decided = (Action.from_json(row) for row in read_jsonl(file))
-    return {action.example_id: action for action in decided if action.example_id is not None}
+    return {action.example_id: action for action in read_actions(file) if action.example_id is not None}
 
 
 def add_decision(file: Path, decision: Action) -> None:

@@ -13,7 +13,7 @@ from residency.core.recipe import Data
 from residency.core.workspace import read_jsonl, write_jsonl
 from residency.data.fix import MENDS, Fixed, fix
 from residency.data.ledger import Fate
-from residency.data.patch import Action, beside, undo
+from residency.data.patch import beside, read_actions, undo
 from residency.data.read import read_rows
 from residency.data.review import decisions_file, read_decisions
 from residency.data.rows import unreadable
@@ -87,7 +87,7 @@ def undo_file(patch: Path, out: Path | None) -> tuple[Path, int, int]:
     out = out or patch.with_name(patch.name.removesuffix(_PATCH) + ".undone.jsonl")
     if out.exists():
         raise ResidencyError("This file is there already.", str(out), "Name another one: --out FILE")
-    actions = _read_patch(patch)
+    actions = read_actions(patch)
     rows = undo(_read_objects(mended), actions)
     write_jsonl(out, rows)
     return out, len(rows), sum(action.before is None for action in actions)
@@ -112,13 +112,6 @@ def _require_free(out: Path, data: Data) -> Path:
 
 def _with_patch(fate: dict[str, Any], patch: Path) -> dict[str, Any]:
     return fate if fate["fate"] == "kept" else {**fate, "detail": f"{fate['detail']} ({patch.name})"}
-
-
-def _read_patch(patch: Path) -> list[Action]:
-    try:
-        return [Action.from_json(row) for row in _read_objects(patch)]
-    except (KeyError, TypeError) as error:
-        raise ResidencyError(f"This is no patch: {error}.", str(patch), "Fix the file anew.") from None
 
 
 def _read_objects(file: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from residency.core.errors import ResidencyError
 from residency.core.records import Source
 from residency.data.findings import Finding, Flag
 from residency.data.patch import Action
@@ -43,3 +44,16 @@ def test_the_last_decision_on_an_example_counts(tmp_path: Path):
     for decision in (drop, keep):
         add_decision(file, decision)
     assert read_decisions(file) == {"x": keep}
+
+
+@pytest.mark.parametrize("broken", [lambda line: line[:20], lambda line: "[1]", lambda line: '{"row": 1}'])
+def test_a_decision_half_written_or_edited_is_told_with_its_line(tmp_path: Path, broken):
+    file = tmp_path / "train.decisions.jsonl"
+    add_decision(file, Action(A, "x", "drop", "review", {"input": "a"}, None, "judged"))
+    line = file.read_text()
+    file.write_text(line + broken(line))
+    with pytest.raises(ResidencyError, match=r"no action[\s\S]*train.decisions.jsonl:2"):
+        read_decisions(file)
+    file.write_text(line.replace('"drop"', '"delete"'))
+    with pytest.raises(ResidencyError, match="no action"):
+        read_decisions(file)
