@@ -85,6 +85,14 @@ def test_an_overlap_is_a_finding_and_training_refuses_it(checked, line, recipe):
     assert json.loads(by_option.out)["leaks"] == 2
 
 
+def test_a_damaged_lock_is_a_mistake_and_no_refusal_of_the_data(line, recipe):
+    assert line("check", recipe).code == 0
+    (entry,) = line.folder.rglob("splits/*/0001-*.jsonl")
+    entry.write_text('{"words')
+    write_rows(recipe.parent / "rows.jsonl", [answers(n) for n in range(31)])
+    assert line("check", recipe).mistake()["what"] == "The lock of the split is damaged."
+
+
 def test_too_many_refused_rows_are_a_finding_and_training_refuses_them(line, recipe):
     rows = [*map(answers, range(30)), *({"input": "", "output": "x"} for _ in range(9))]
     write_rows(recipe.parent / "rows.jsonl", rows)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from residency.core.errors import ResidencyError
 from residency.core.recipe import Split
 from residency.core.records import Example, Message, Source
 from residency.core.workspace import write_jsonl
@@ -144,3 +145,21 @@ def test_other_settings_are_another_lock_and_that_is_told(tmp_path: Path, stage:
     with other.held():
         assert other.replaces_another and not other.before
     assert not one.replaces_another and not elsewhere.replaces_another
+
+
+def test_entries_go_by_the_highest_number_and_other_files_are_none(tmp_path: Path, stage: Path) -> None:
+    lock = Lock(tmp_path / "task-1", "cccc")
+    with lock.held():
+        (lock.folder / "9999-aaaa.jsonl").write_text("")
+        (lock.folder / "10000-bbbb.jsonl").write_text("")
+        (lock.folder / "notes.jsonl").write_text("mine")
+        lock.add(stage)
+    assert (lock.folder / "10001-cccc.jsonl").is_file()
+    assert lock.before == ("9999-aaaa.jsonl", "10000-bbbb.jsonl")
+
+
+@pytest.mark.parametrize("line", ['{"words": "user', '{"word": "x", "side": "test"}', "[]"])
+def test_a_damaged_entry_is_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "0001-aaaa.jsonl").write_text(line)
+    with pytest.raises(ResidencyError, match=r"is damaged[\s\S]*0001-aaaa.jsonl"):
+        Lock(tmp_path, "bbbb").read()
