@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from scipy.special import betaincinv
 
+from residency.data.labels import labels_of
 from residency.data.ledger import Checked
 from residency.data.twins import Twins
 
@@ -48,6 +49,8 @@ class Ceiling:
 def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceiling | None:
     """The ceiling that repeated inputs show, or None where fewer than `LEAST` of them cannot tell.
 
+    Nor is any told where answers are no labels: two that differ may then both be right.
+
     `rows` are all usable ones, those included that will be left out because they contradict another.
 
     Let p(a|x) be how often a careful person who writes such data answers a to the input x. A model
@@ -77,6 +80,9 @@ def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceilin
     Where fewer than `LEAST` inputs repeat, pairs of inputs at least `ALIKE` similar stand in for them:
     "near twins" are not quite the same question, so that figure is rather too low than too high.
     """
+    rows = [row for row in rows if not row.example.is_text]
+    if labels_of([row.example.answer for row in rows]) is None:
+        return None
     answers: dict[str, Counter[str]] = {}
     for row in rows:
         answer = " ".join(row.example.answer.casefold().split())

@@ -135,3 +135,11 @@ def test_the_figures_of_many_copies_meet_the_truth():
     answers, truth = slips(rng, 0.1, 8)
     found = find_ceiling(rows([answers() for _ in range(2000)]))
     assert found.value == pytest.approx(truth, abs=0.01)
+
+
+def test_none_is_told_of_answers_that_are_no_labels_or_of_plain_text():
+    assert find_ceiling(rows([(f"{i}", f"or {i}") for i in range(40)])) is None
+    texts = [Checked(Example((Message("text", "a"),), Source("t.jsonl", i)), 1, 1) for i in range(100)]
+    assert find_ceiling(texts) is None
+    labelled = rows([("a", "b", "a")] * 40)
+    assert find_ceiling([*labelled, *texts]) == find_ceiling(labelled) is not None
