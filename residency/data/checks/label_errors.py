@@ -139,7 +139,7 @@ def word_counts(texts: Sequence[str]) -> NDArray[np.float32]:
 
     counts = WordVectors(texts, least=2).of(texts)
     if counts.shape[1] <= _DIMENSIONS:
-        return counts.toarray().astype("float32")  # type: ignore[no-any-return]
+        return counts.toarray().astype("float32")
     fewer = TruncatedSVD(min(_DIMENSIONS, len(texts) - 1), random_state=_SEED)
     dense: NDArray[np.float32] = normalize(fewer.fit_transform(counts)).astype("float32")
     return dense
