@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from residency.core.recipe import Verdict
+from residency.core.recipe import Prices, Verdict
 from residency.evals.scored import Scored
 from residency.evals.statistics import (
     POWER,
@@ -31,9 +31,11 @@ from residency.evals.statistics import (
     paired,
     wilson,
 )
-from residency.verdict.decide import decide
+from residency.verdict.advice import advise
+from residency.verdict.decide import Beside, decide
 
 CONFIDENCE = 0.95
+SETTINGS = Verdict(confidence=CONFIDENCE)
 DRAWS = 1000
 SHARES = (0.5, 0.7, 0.9)
 SIZES = (50, 150, 500)
@@ -65,7 +67,9 @@ class Deck:
         rows = [
             self.rows[name][i][int(p)] for name, drawn in passes.items() for i, p in enumerate(drawn.tolist())
         ]
-        return decide([*rows, *self.train], [], Verdict(confidence=CONFIDENCE)).gate
+        rows += self.train
+        advice = advise(rows, SETTINGS, Prices(), seconds_to_start=60)
+        return decide(rows, [], SETTINGS, advice, Beside()).gate
 
 
 def equal_candidates(

@@ -266,11 +266,6 @@ class Preference(Example):
 
     rejected: Message = field(kw_only=True)
 
-    @property
-    def chosen(self) -> Message:
-        """The answer that was preferred."""
-        return self.messages[-1]
-
     def _beside(self) -> dict[str, Any]:
         return {"rejected": self.rejected.to_json()}
 

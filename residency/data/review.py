@@ -12,6 +12,7 @@ from typing import Any
 
 from residency.core.records import Source
 from residency.core.workspace import unwritable
+from residency.data.excerpt import shorten
 from residency.data.findings import Finding
 from residency.data.patch import Action, beside, read_actions
 
@@ -25,6 +26,7 @@ class Reason:
 
     check: str
     detail: str
+    """Without personal data and secrets, as it is shown."""
     other: Source | None
 
 
@@ -68,7 +70,9 @@ def queue(findings: Iterable[Finding], ids: Mapping[Source, str]) -> list[Suspec
         for flag in finding.rows:
             if flag.source in ids and finding.id not in MENDED_ANYWAY:
                 doubts.setdefault(flag.source, []).append(1 - flag.suspicion)
-                reasons.setdefault(flag.source, []).append(Reason(finding.id, flag.detail, flag.other))
+                reasons.setdefault(flag.source, []).append(
+                    Reason(finding.id, shorten(flag.detail), flag.other)
+                )
     suspects = [
         Suspect(source, ids[source], 1 - prod(doubts[source]), tuple(why)) for source, why in reasons.items()
     ]

@@ -15,19 +15,10 @@ from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
 from residency.verdict.causes import group_causes
+from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
-from residency.verdict.report_schema import (
-    BasePart,
-    CeilingPart,
-    ChoicePart,
-    DataPart,
-    FilePart,
-    FindingPart,
-    Report,
-    TracedPart,
-    TrainingPart,
-)
+from residency.verdict.report_schema import BasePart, ChoicePart, Report, TracedPart, TrainingPart
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:

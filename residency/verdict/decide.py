@@ -33,11 +33,11 @@ from residency.evals.statistics import (
 )
 from residency.verdict import headline, reasons
 from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.data_schema import CeilingPart
 from residency.verdict.knowledge import signs
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
-    CeilingPart,
     ComparisonPart,
     CurvePoint,
     FailurePart,

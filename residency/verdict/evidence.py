@@ -11,6 +11,7 @@ from residency.verdict import reasons
 from residency.verdict.advice import advise
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
+from residency.verdict.data_schema import DataPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.memorisation_schema import MemorisationPart
@@ -18,7 +19,6 @@ from residency.verdict.regressions import find_regressions
 from residency.verdict.report_schema import (
     CandidateSummary,
     ComparisonPart,
-    DataPart,
     FailurePart,
     GapPart,
     RegressionPart,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from residency.evals.statistics import Interval
-from residency.verdict.report_schema import CeilingPart, ChoicePart, TrialPart
+from residency.verdict.data_schema import CeilingPart
+from residency.verdict.report_schema import ChoicePart, TrialPart
 
 
 def percent(share: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from residency.core.recipe import Verdict
 from residency.evals.statistics import POWER, Interval, Paired, detectable, rule_of_three
 from residency.training.curve import best_of, lowest_loss, overfits_since
+from residency.verdict.data_schema import CeilingPart
 from residency.verdict.figures import (
     ceiling_bound,
     count,
@@ -20,7 +21,6 @@ from residency.verdict.figures import (
 from residency.verdict.memorisation_schema import GainPart, MemorisationPart, RecitalPart, TwinsPart
 from residency.verdict.report_schema import (
     CandidateSummary,
-    CeilingPart,
     ComparisonPart,
     CurvePoint,
     GapPart,

@@ -30,6 +30,11 @@ def test_flags_on_a_row_are_combined_and_the_most_suspected_comes_first():
     assert Suspect.from_json(first.to_json()) == first
 
 
+def test_what_must_not_be_shown_is_not_in_the_reasons():
+    (suspect,) = queue([finding("label-error", Flag(A, "labelled ann.lee@example.org"))], {A: "a"})
+    assert suspect.to_json()["reasons"][0]["detail"] == "labelled [EMAIL]"
+
+
 def test_rows_without_an_example_are_not_asked_about():
     assert queue([finding("one", Flag(A), Flag(B))], {B: "b"})[0].source == B
 

@@ -50,7 +50,7 @@ def test_each_form_of_a_preference(content: dict[str, Any]) -> None:
     found = example(content)
     assert found == PREFERRED
     assert isinstance(found, Preference)
-    assert found.chosen == Message("assistant", "good")
+    assert found.messages[-1] == Message("assistant", "good")
 
 
 def test_what_the_assistant_said_in_the_prompt_is_given() -> None:

@@ -5,16 +5,9 @@ from pathlib import Path
 from residency.core.recipe import Data, Prices, Recipe, Verdict
 from residency.evals.scored import Scored
 from residency.verdict.advice import advise
+from residency.verdict.data_schema import DataPart, FilePart, FindingPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
-from residency.verdict.report_schema import (
-    BasePart,
-    CurvePoint,
-    DataPart,
-    FilePart,
-    FindingPart,
-    Report,
-    TrainingPart,
-)
+from residency.verdict.report_schema import BasePart, CurvePoint, Report, TrainingPart
 
 TICKET = "Hi, I was charged twice for March and nobody answers my mails. Please sort this out TODAY."
 RIGHT = "category: billing\npriority: high\nteam: payments"

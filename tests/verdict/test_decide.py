@@ -6,8 +6,9 @@ from scipy import stats
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
 from residency.evals.scored import Scored
+from residency.verdict.data_schema import CeilingPart
 from residency.verdict.decide import best_baseline, compare, measure_gap, pick_failures, summarise
-from residency.verdict.report_schema import CeilingPart, CurvePoint
+from residency.verdict.report_schema import CurvePoint
 from tests.verdict.sample_report import CURVE, judge, row, rows
 
 NO_CURVE: list[CurvePoint] = []

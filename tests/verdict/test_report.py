@@ -10,9 +10,10 @@ from rich.console import Console
 from residency.core.recipe import Prices, Verdict
 from residency.evals.statistics import Interval
 from residency.verdict.charts import Dot, _ticks, curve_svg, dots_svg, fates_svg
+from residency.verdict.data_schema import CeilingPart
 from residency.verdict.figures import p_value, percent, points
 from residency.verdict.html import render_html
-from residency.verdict.report_schema import CeilingPart, CurvePoint, Report, TrialPart
+from residency.verdict.report_schema import CurvePoint, Report, TrialPart
 from residency.verdict.terminal import render_terminal
 from tests.verdict.sample_report import CURVE, report, row, rows
 
