@@ -1,4 +1,4 @@
-"""Time and memory of `residency check`, by rows.
+"""Time and memory of `residency check`, all of it but the cross-validated check of labels, by rows.
 
 Files of generated rows, some 20 to 40 words each with a label, of which one in fifty repeats an earlier row,
 one in fifty nearly does, and one in two hundred is broken. Each is checked in a process of its own and in a
@@ -26,6 +26,7 @@ import psutil
 
 RECIPE = """
 [data]
+label_errors = "off"
 train = "rows.jsonl"
 [task]
 kind = "classify"
