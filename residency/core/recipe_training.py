@@ -76,8 +76,8 @@ class Train(Section):
     """Gradients are scaled down to this norm."""
     evaluations_per_epoch: int = Field(2, ge=1, le=100)
     """How often an epoch the validation loss is measured and a checkpoint written."""
-    watch: Literal["loss", "score"] = "loss"
-    """What the best step goes by: the validation `loss`, or the `score` of answers to validation rows."""
+    watch: Literal["loss", "score", "nothing"] = "loss"
+    """What the step kept goes by: validation `loss`, `score` of answers, or `nothing`: the last is kept."""
     watch_rows: int = Field(100, ge=1, le=100_000)
     """Validation rows answered at an evaluation, at most, where the score is watched."""
     patience: int = Field(4, ge=1, le=1000)

@@ -85,12 +85,14 @@ class Progress:
         curve: The measurements so far.
         recent: The losses of the steps since the last one.
         seconds: Time taken.
+        keeps_last: Whether the last measurement counts as the best, whatever came before.
     """
 
     micro_tokens: int
     curve: list[Point] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    keeps_last: bool = False
 
     @property
     def steps(self) -> int:
@@ -100,7 +102,9 @@ class Progress:
     @property
     def best_step(self) -> int | None:
         """The step of the best measurement; none before the first."""
-        return best_of(self.curve).step if self.curve else None
+        if not self.curve:
+            return None
+        return (self.curve[-1] if self.keeps_last else best_of(self.curve)).step
 
     @property
     def without_gain(self) -> int:

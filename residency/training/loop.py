@@ -29,7 +29,7 @@ from residency.training.checkpoint import (
     trainable_state,
     write_checkpoint,
 )
-from residency.training.curve import Point, Progress, lowest_loss, overfits_since
+from residency.training.curve import Point, Progress, best_of, lowest_loss, overfits_since
 from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
 from residency.training.gradient_checkpointing import without_checkpointing
@@ -102,7 +102,7 @@ class Trainer:
         self.processes = connect(config.distribution)
         self.processes.prepare(model)
         self.optimizer = make_optimizer(model, config)
-        self.progress = Progress(config.micro_tokens)
+        self.progress = Progress(config.micro_tokens, keeps_last=config.watch == "nothing")
         self.report: Reporter = Silent()
         self._score: Callable[[], float] | None = None
         self._attention = model.config._attn_implementation
@@ -280,10 +280,10 @@ class Trainer:
             self.report.say(
                 f"  overfits since step {since}: the training loss falls on, the validation loss rose "
                 f"from {lowest_loss(progress.curve).validation_loss:.3f} to {loss:.3f}; "
-                f"step {progress.best_step} is the best so far"
+                f"step {best_of(progress.curve).step} is the best so far"
             )
         scored = "" if point.score is None else f", score {point.score:.3f}"
-        return f"validation loss {loss:.4f}{scored}{' (best)' if progress.best_step == step + 1 else ''}"
+        return f"validation loss {loss:.4f}{scored}{' (best)' if best_of(progress.curve) is point else ''}"
 
     def _answer(self) -> float:
         """The score, under the model's own attention, which knows no packed rows."""

@@ -39,7 +39,6 @@ from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
     ComparisonPart,
-    CurvePoint,
     FailurePart,
     GapPart,
     Gate,
@@ -156,16 +155,14 @@ class Beside(NamedTuple):
     """What the suites say."""
     ceiling: CeilingPart | None = None
     """What no model can exceed."""
+    overfitted: str | None = None
+    """What the training curve says, if it says that the model memorised."""
 
 
 def decide(
-    rows: Sequence[Scored],
-    curve: Sequence[CurvePoint],
-    settings: Verdict,
-    advice: AdvicePart,
-    beside: Beside,
+    rows: Sequence[Scored], settings: Verdict, advice: AdvicePart, beside: Beside
 ) -> VerdictPart:
-    """The verdict from the scored rows, the training curve, the recipe's [verdict] and the advice.
+    """The verdict from the scored rows, the recipe's [verdict], the advice, and what else is known.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs; see `compare` and `measure_gap`.
@@ -197,7 +194,7 @@ def decide(
         reasons.with_retrieval(comparisons.get(TUNED_RETRIEVAL)),
         beside.regressed,
         reasons.overlapping(beside.overlap, tuned.n),
-        reasons.memorised(curve),
+        beside.overfitted,
         reasons.learned(memorisation)
         if memorisation
         else reasons.train_gap(measure_gap(rows, settings.confidence)),

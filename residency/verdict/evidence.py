@@ -51,7 +51,8 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
     regressions = find_regressions(rows, margin, settings.confidence)
     comparisons = compare(rows, settings.confidence)
     advice = advise(rows, settings, recipe.prices, training_seconds(training))
-    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling)
+    overfitted = reasons.overfitted(training.curve, training.best_step)
+    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling, overfitted)
     return Evidence(
         summarise(rows, settings.confidence),
         advice,
@@ -60,7 +61,7 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
         measure_memorisation(rows, settings.confidence),
         pick_failures(rows),
         regressions,
-        decide(rows, training.curve, settings, advice, beside),
+        decide(rows, settings, advice, beside),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from residency.core.recipe import Verdict
 from residency.evals.statistics import POWER, Interval, Paired, detectable, rule_of_three
-from residency.training.curve import best_of, lowest_loss, overfits_since
+from residency.training.curve import lowest_loss, overfits_since
 from residency.verdict.data_schema import CeilingPart
 from residency.verdict.figures import (
     ceiling_bound,
@@ -159,12 +159,13 @@ def alike(tuned: CandidateSummary) -> str | None:
     )
 
 
-def memorised(curve: Sequence[CurvePoint]) -> str | None:
+def overfitted(curve: Sequence[CurvePoint], kept_step: int) -> str | None:
     """Steps that lowered the training loss and raised the validation loss."""
     since = overfits_since(curve)
     if since is None:
         return None
-    lowest, last, kept = lowest_loss(curve), curve[-1], best_of(curve)
+    lowest, last = lowest_loss(curve), curve[-1]
+    kept = next(point for point in curve if point.step == kept_step)
     fall = f"from {lowest.train_loss:.3f} to {last.train_loss:.3f}"
     by_score = "" if kept.score is None else f", by its score of {percent(kept.score)}"
     return (

@@ -108,7 +108,7 @@ def test_rows_keep_their_order() -> None:
 @pytest.mark.parametrize(
     ("count", "split", "side"),
     [
-        (12, Split(test=2, validation=2), "train"),
+        (11, Split(test=2, validation=2), "train"),
         (50, Split(test=1, validation=2), "test"),
         (50, Split(test=2, validation=0.01), "validation"),
         (50, Split(test=500, validation=2), "train"),

@@ -48,6 +48,11 @@ def test_the_best_point_and_the_points_since(points, best, without_gain):
     assert (progress.best_step, progress.without_gain) == (best, without_gain)
 
 
+def test_the_last_point_counts_as_the_best_where_asked():
+    progress = Progress(64, curve((1.0, 0.7), (0.5, 0.8), (0.4, 0.9)), keeps_last=True)
+    assert (progress.best_step, progress.without_gain) == (30, 0)
+
+
 def test_progress_before_the_first_measurement():
     progress = Progress(64, recent=[0.5])
     assert (progress.best_step, progress.without_gain) == (None, 0)

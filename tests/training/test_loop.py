@@ -89,6 +89,15 @@ def test_seed_reproduces_and_another_seed_differs(tmp_path):
     )
 
 
+def test_the_last_weights_are_kept_where_nothing_is_watched(tmp_path):
+    """The rate is far too high, so that the last step is none of the good ones."""
+    settings = {"learning_rate": 0.5, "epochs": 4, "patience": 1, "watch": "nothing"}
+    run = trainer(tmp_path, SETTINGS.model_copy(update=settings))
+    result = run.run(Silent())
+    assert result.best_step == result.steps == run.plan.steps and not result.stopped_early
+    assert min(result.curve, key=lambda point: point.validation_loss).step < result.steps
+
+
 def test_best_weights_are_kept_and_patience_stops(tmp_path):
     """A rate so high that the validation loss rises: training stops and goes back to the best step."""
     settings = SETTINGS.model_copy(update={"learning_rate": 0.5, "epochs": 20, "patience": 2})

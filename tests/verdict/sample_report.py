@@ -4,9 +4,11 @@ from pathlib import Path
 
 from residency.core.recipe import Data, Prices, Recipe, Verdict
 from residency.evals.scored import Scored
+from residency.training.curve import best_of
 from residency.verdict.advice import advise
 from residency.verdict.data_schema import DataPart, FilePart, FindingPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.reasons import overfitted
 from residency.verdict.report_schema import BasePart, CurvePoint, Report, TrainingPart
 
 TICKET = "Hi, I was charged twice for March and nobody answers my mails. Please sort this out TODAY."
@@ -58,7 +60,8 @@ def judge(scored, settings=None, curve=(), prices=None, **beside):
     settings = settings or Verdict()
     compare(scored, settings.confidence)
     advice = advise(scored, settings, prices or Prices(), 154.2)
-    return decide(scored, curve, settings, advice, Beside(**beside))
+    kept = best_of(curve).step if curve else 0
+    return decide(scored, settings, advice, Beside(**beside, overfitted=overfitted(curve, kept)))
 
 
 def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None, prices=None):

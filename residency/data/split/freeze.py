@@ -20,7 +20,7 @@ from residency.data.split.sides import SIDES, Bonds, place
 from residency.data.twins.find import Twins, find_twin_words
 from residency.data.twins.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 
-LEAST = {"train": 10, "validation": 2, "test": 2}
+LEAST = {"train": 8, "validation": 2, "test": 2}
 """Fewer rows than these on a side are an error."""
 
 
