@@ -6,8 +6,10 @@ documentation page come from these declarations.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +26,27 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from residency.core.hub_name import HubName, on_hub
+
+
+def _is_address(url: str) -> str:
+    """Refuse what may carry a key, and what would send it in the clear."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query:
+        fix = {"fix": "Give the address alone, and name the key's environment variable in key_env."}
+        raise PydanticCustomError("may_be_secret", "a password or a query in an address may be a key", fix)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if url and not (parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and loopback))):
+        fix = {"fix": "Write https://...; http:// is for this machine (localhost, 127.0.0.1) alone."}
+        raise PydanticCustomError("address", "this is no https address", fix)
+    return url.rstrip("/")
+
+
+def _is_variable(name: str) -> str:
+    if name and not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name):
+        fix = {"fix": "Write the variable's name, e.g. OPENAI_API_KEY, and export the key there."}
+        text = "this is no name of an environment variable (capitals, digits, _), and a recipe holds no key"
+        raise PydanticCustomError("may_be_secret", text, fix)
+    return name
 
 
 def _well_named(path: Path) -> Path:
@@ -44,6 +67,8 @@ Alpha = Annotated[int, Field(ge=1, le=4096)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Epochs = Annotated[float, Field(gt=0, le=1000)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Address = Annotated[str, AfterValidator(_is_address)]
+Variable = Annotated[str, AfterValidator(_is_variable)]
 
 
 Shots = Annotated[int, Field(ge=0, le=64)]
@@ -155,23 +180,53 @@ class Scoring(Section):
     """Memory a program may take: `code`."""
 
 
-class Judge(Section):
-    """A model behind an OpenAI-compatible API that grades answers: `judge` and `pairwise_judge`."""
+class Endpoint(Section):
+    """A model behind an OpenAI-compatible API."""
 
-    url: str = ""
-    """Address of the API, e.g. `https://api.openai.com/v1`."""
+    url: Address = ""
+    """Address of the API, e.g. `https://api.openai.com/v1`; `http` only on this machine."""
     model: str = ""
     """The model's name there."""
-    key: str = ""
-    """Environment variable that holds the API key; empty where none is wanted."""
+    key_env: Variable = ""
+    """Name of the environment variable that holds the API key; empty where none is wanted."""
+    timeout: float = Field(60.0, gt=0, le=3600)
+    """Seconds a call may take."""
+    retries: int = Field(4, ge=0, le=20)
+    """How often a busy or failing server is asked again."""
+
+
+class Judge(Endpoint):
+    """A model behind an OpenAI-compatible API that grades answers: `judge` and `pairwise_judge`."""
+
     rubric: PathField | None = None
     """Text file that says what a good answer is."""
     golden: PathField | None = None
     """JSONL of answers graded by people: input, expected, answer, and pass or, for pairs, better."""
     kappa: float = Field(0.6, ge=0, le=1)
     """Least agreement with the golden set, as Cohen's kappa; below it the judge does not count."""
-    timeout: float = Field(60.0, gt=0, le=3600)
-    """Seconds a call may take."""
+
+
+class Remote(Endpoint):
+    """A model behind an OpenAI-compatible API that is asked as the base is. The test rows are sent to it."""
+
+    name: Name
+    """What reports call it."""
+    url: Address = Field(min_length=1)
+    """Address of the API, e.g. `https://api.openai.com/v1`; `http` only on this machine."""
+    model: str = Field(min_length=1)
+    """The model's name there."""
+    price_in: float = Field(ge=0)
+    """Price of a million prompt tokens."""
+    price_out: float = Field(ge=0)
+    """Price of a million answer tokens, in the same currency."""
+    max_cost: float = Field(1.0, ge=0)
+    """No call is made that could bring the cost of all answers above this; what is left is reported."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """Calls under way at a time."""
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What a call of so many tokens costs."""
+        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
 
 
 class Candidates(Section):
@@ -196,6 +251,8 @@ class Candidates(Section):
     """Ask the tuned model also with what `retrieved` and `documents` find, as `tuned+retrieval`."""
     batch_size: int = Field(32, ge=1, le=4096)
     """Rows answered at a time at most; fewer where prompts are long."""
+    remote: tuple[Remote, ...] = ()
+    """Models behind an API, asked as the base is: `[[candidates.remote]]`, one table each."""
 
     @field_validator("tuned_retrieval")
     @classmethod
@@ -207,6 +264,18 @@ class Candidates(Section):
                 {"fix": "Set candidates.retrieved above 0, or name a folder as candidates.documents."},
             )
         return value
+
+    @field_validator("remote")
+    @classmethod
+    def _names_differ(cls, remote: tuple[Remote, ...]) -> tuple[Remote, ...]:
+        if len({one.name for one in remote}) < len(remote):
+            raise PydanticCustomError("names", "two models have the same name", {"fix": "Name each its own."})
+        return remote
+
+    def remote_of(self, candidate: str) -> Remote | None:
+        """The remote model that answers as `candidate`, named `<name>/zero-shot` and the like."""
+        name, slash, _ = candidate.partition("/")
+        return next((one for one in self.remote if slash and one.name == name), None)
 
 
 Method = Literal["lora", "full", "qlora"]

@@ -226,8 +226,9 @@ def _takes_text(names: tuple[str, ...]) -> bool:
 def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
     names = tuple(part for part in error["loc"] if isinstance(part, str))  # a number is a place in a list
     key = ".".join(names)
-    place = places.of(key)
-    given = json.dumps(error.get("input"), default=str)
+    secret = error["type"] == "may_be_secret"
+    place = f"{places.file}: {key}" if secret else places.of(key)
+    given = "..." if secret else json.dumps(error.get("input"), default=str)
     if error["type"] == "extra_forbidden":
         known = _known_keys(names[:-1])
         close = difflib.get_close_matches(names[-1], known, n=1)
@@ -248,18 +249,21 @@ def default_of(field: FieldInfo) -> Any:
 
 
 def _known_keys(names: Sequence[str]) -> list[str]:
-    model: Any = Recipe
+    return list(_section(names).model_fields)
+
+
+def _section(names: Sequence[str]) -> type[BaseModel]:
+    """The section at `names`, or the one of which they name a list."""
+    model: type[BaseModel] = Recipe
     for name in names:
-        model = model.model_fields[name].annotation
-    return list(model.model_fields)
+        types = _types(model.model_fields[name].annotation)
+        model = next(t for t in types if isinstance(t, type) and issubclass(t, BaseModel))
+    return model
 
 
 def _describe(names: Sequence[str]) -> str:
     """What to write: the field's own description and default."""
-    model: Any = Recipe
-    for name in names[:-1]:
-        model = model.model_fields[name].annotation
-    field = model.model_fields[names[-1]]
+    field = _section(names[:-1]).model_fields[names[-1]]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return f"Write a section [{names[-1]}]. {field.annotation.__doc__}"
     default = "" if field.is_required() else f" Default: {json.dumps(default_of(field), default=str)}."

@@ -42,6 +42,8 @@ class Scored:
     """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
     retrieved: tuple[str, ...] = ()
     """What was looked up for the row and stood in its prompt, the nearest first."""
+    cached: bool = False
+    """Whether the answer was paid for before this run."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -124,4 +126,5 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
         parts=dict(score.parts),
         cluster=example.group or wording(example),
         retrieved=completion.retrieved,
+        cached=completion.cached,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,8 +21,9 @@ from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
+from residency.models.remote import CapReached, RemoteModel
 from residency.pipeline.askable import askable, require_askable
-from residency.pipeline.baselines import Sides, baselines, retrievers
+from residency.pipeline.baselines import Sides, baselines, prompted, retrievers
 from residency.verdict.decide import TUNED, TUNED_RETRIEVAL
 
 
@@ -39,6 +41,30 @@ def ask_baselines(
     scored = [row for candidate in candidates for row in _score(candidate, "test", test, recipe, report)]
     write_json(folder / "choices.json", [choice.model_dump(mode="json") for choice in choices])
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+
+
+def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, report: Reporter) -> None:
+    """The remote models answer the test as the base does; writes `scored.jsonl` and `incomplete.json`.
+
+    A candidate that could not ask all rows for its money is told there and has no scored rows.
+    """
+    rows = Frozen.read(frozen)
+    train = askable([row.example for row in rows.train])
+    test = [row.example for row in rows.test]
+    scored, incomplete = [], []
+    for remote in recipe.candidates.remote:
+        report.say(f"  {len(test)} test rows are sent to {remote.url}")
+        local = prompted(recipe, instructions, RemoteModel(remote), train, max(recipe.candidates.few_shot))
+        for candidate in local[1:] or local:
+            named = replace(candidate, name=f"{remote.name}/{candidate.name}")
+            try:
+                scored += _score(named, "test", test, recipe, report)
+            except CapReached as reached:
+                report.say(f"  {named.name} is incomplete: {reached.what}")
+                known = {"answered": reached.answered, "n": reached.asked, "spent": reached.spent}
+                incomplete.append({"name": named.name, **known})
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+    write_json(folder / "incomplete.json", incomplete)
 
 
 def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report: Reporter) -> None:

@@ -22,6 +22,7 @@ from residency.verdict.report_schema import (
     DataPart,
     FilePart,
     FindingPart,
+    IncompletePart,
     Report,
     TrainingPart,
 )
@@ -32,7 +33,9 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
 
     A report that is there already for the same stages keeps its date.
     """
-    asked = [name for name in ("baselines", "compare", "suites-base", "suites-tuned") if name in stages]
+    asked = [
+        name for name in ("baselines", "remote", "compare", "suites-base", "suites-tuned") if name in stages
+    ]
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
@@ -47,6 +50,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
+        incomplete=incomplete_of(stages),
         training=training,
         **weigh(rows, training.curve, inputs.recipe, data)._asdict(),
     )
@@ -55,6 +59,13 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())
     return report
+
+
+def incomplete_of(stages: Mapping[str, Path]) -> list[IncompletePart]:
+    """Candidates behind an API that stopped at their cap."""
+    if "remote" not in stages:
+        return []
+    return [IncompletePart(**part) for part in read_json(stages["remote"] / "incomplete.json")]
 
 
 def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any]) -> DataPart:

@@ -32,8 +32,12 @@ def _content(setting: Any) -> Any:
     if isinstance(setting, Path):
         return source_hash(setting)
     if isinstance(setting, Section):
-        return {key: _content(value) for key, value in setting if key != "timeout"}
+        return {key: _content(value) for key, value in setting if key not in _HOW_ASKED}
     return setting
+
+
+_HOW_ASKED = {"concurrency", "key_env", "retries", "timeout"}
+"""How an endpoint is asked, which decides nothing about its answers."""
 
 
 class Machine(NamedTuple):
@@ -148,13 +152,19 @@ class Inputs:
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
-        candidates = self.recipe.candidates.model_dump(mode="json", exclude={"documents", "tuned_retrieval"})
+        exclude = {"documents", "remote", "tuned_retrieval"}
+        candidates = self.recipe.candidates.model_dump(mode="json", exclude=exclude)
         return {
             **self.asked(machine),
             "instructions": self.instructions,
             "candidates": candidates,
             "documents": self.documents,
         }
+
+    def remote(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of models behind an API; the prices decide only where the cap is reached."""
+        remote = [one.model_dump(mode="json", exclude=_HOW_ASKED) for one in self.recipe.candidates.remote]
+        return {**self.baselines(machine), "remote": remote}
 
     @property
     def method_software(self) -> dict[str, str]:
@@ -231,6 +241,7 @@ class Inputs:
             mode="json",
             exclude={
                 "base": {"model", "revision"},
+                "candidates": {"remote": {"__all__": _HOW_ASKED}},
                 "data": {"train", "validation", "test"},
                 "task": {"instructions", "scorer"},
                 "scoring": True,

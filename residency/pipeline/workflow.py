@@ -143,6 +143,25 @@ class Workflow:
         return self._stage("baselines", self.inputs.baselines(self.machine), build)
 
     @cached_property
+    def asked_remote(self) -> dict[str, Path]:
+        """Stage 3, elsewhere: models behind an API answer the test; none where the recipe names none."""
+        if not self.recipe.candidates.remote:
+            return {}
+        frozen, instructions = self.frozen, self.inputs.instructions
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_remote
+
+            ask_remote(self.recipe, instructions, frozen, folder, self.report)
+
+        return {"remote": self._stage("remote", self.inputs.remote(self.machine), build)}
+
+    @property
+    def prompted(self) -> dict[str, Path]:
+        """All of stage 3."""
+        return {"baselines": self.answered, **self.asked_remote}
+
+    @cached_property
     def trained(self) -> Path:
         """Stage 4: tune, or sweep; an interrupted one is taken up at its last checkpoint."""
         frozen, dtype = self.frozen, self.dtype
@@ -200,7 +219,7 @@ class Workflow:
             stages = {
                 "check": self.checked,
                 "freeze": self.frozen,
-                "baselines": self.answered,
+                **self.prompted,
                 "train": self.trained,
                 "compare": self.compared,
                 **self.suites,
@@ -228,25 +247,24 @@ class Workflow:
             self._note("stopped after check", {name: path.name for name, path in stages.items()})
         return folder
 
-    def upto(self, stage: str) -> Path:
-        """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folder."""
-        ways: Mapping[str, tuple[str, Callable[[], Path]]] = {
-            "check": ("freeze", lambda: self.frozen),
-            "baselines": ("baselines", lambda: self.answered),
-            "train": ("train", lambda: self.trained),
+    def upto(self, stage: str) -> list[Path]:
+        """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folders."""
+        ways: Mapping[str, Callable[[], dict[str, Path]]] = {
+            "check": lambda: {"freeze": self.frozen},
+            "baselines": lambda: self.prompted,
+            "train": lambda: {"train": self.trained},
         }
-        name, build = ways[stage]
         with self._running():
-            folder = build()
-            self._note(f"stopped after {stage}", {name: folder.name})
-        return folder
+            folders = ways[stage]()
+            self._note(f"stopped after {stage}", {name: folder.name for name, folder in folders.items()})
+        return list(folders.values())
 
     def forecast(self) -> Forecast:
         """Memory and time of stage 4, measured anew each time: the machine may be doing other things."""
         from residency.pipeline.forecast import forecast
 
         _require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
-        frozen = self.upto("check")
+        (frozen,) = self.upto("check")
         return forecast(self.recipe, self.dtype, frozen, self.workspace.folder, self.report)
 
     @contextmanager

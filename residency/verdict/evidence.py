@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
 from residency.verdict import reasons
+from residency.verdict.costs import add_costs
 from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.regressions import find_regressions
 from residency.verdict.report_schema import (
@@ -43,7 +44,7 @@ def weigh(rows: Sequence[Scored], curve: Sequence[CurvePoint], recipe: Recipe, d
     settings, margin = recipe.verdict, recipe.regression.margin
     regressions = find_regressions(rows, margin, settings.confidence)
     return Evidence(
-        summarise(rows, settings.confidence),
+        add_costs(summarise(rows, settings.confidence), rows, recipe.candidates),
         compare(rows, settings.confidence),
         measure_gap(rows, settings.confidence),
         pick_failures(rows),

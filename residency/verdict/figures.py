@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from residency.evals.statistics import Interval
-from residency.verdict.report_schema import CeilingPart, ChoicePart, TrialPart
+from residency.verdict.report_schema import (
+    CandidateSummary,
+    CeilingPart,
+    ChoicePart,
+    IncompletePart,
+    TrialPart,
+)
 
 
 def percent(share: float) -> str:
@@ -62,6 +68,18 @@ def trial_status(trial: TrialPart) -> str:
 def count(number: float) -> str:
     """1234 -> `1,234`."""
     return f"{number:,.0f}"
+
+
+def thousand_cost(candidate: CandidateSummary) -> str:
+    """What 1,000 calls cost, in the currency of the recipe's prices; a dash where nobody bills."""
+    return "–" if candidate.cost_per_call is None else f"{1000 * candidate.cost_per_call:.4g}"
+
+
+def incomplete(part: IncompletePart) -> str:
+    """That a candidate is not compared, and why."""
+    answered = f"{count(part.answered)} of {count(part.n)} rows"
+    why = f"max_cost was reached at {part.spent:.4g}, with {answered} answered"
+    return f"{part.name} is incomplete and not compared: {why}."
 
 
 def ceiling_bound(ceiling: CeilingPart) -> str:
