@@ -157,6 +157,20 @@ class Task(Section):
     """How an answer is scored: a name from docs/scorers.md, or a function of yours, `my_file.py:function`."""
     max_new_tokens: int = Field(128, ge=1, le=32768)
     """Longest answer, in tokens."""
+    constrain: Literal["none", "labels", "schema"] = "none"
+    """What base and tuned model may answer: anything, a label of the training rows, JSON by a schema."""
+    schema_file: PathField | None = Field(None, validate_default=True)
+    """File with the JSON Schema to which answers are held, where `constrain` is `schema`."""
+
+    @field_validator("schema_file")
+    @classmethod
+    def _goes_with_schema(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        constrain = info.data.get("constrain")
+        if constrain is not None and (file is None) == (constrain == "schema"):
+            text = "a file and constrain = 'schema' go together"
+            fix = {"fix": 'Give task.schema_file with task.constrain = "schema", or neither.'}
+            raise PydanticCustomError("schema_file", text, fix)
+        return file
 
 
 class Scoring(Section):

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
-from residency.core.records import Completion, Conversation, Likelihood, Message
+from residency.core.records import Completion, Conversation, Likelihood
+from residency.models.constrain import Constraint, answer_ids
 from residency.models.generate import generate
 from residency.models.likelihood import Question, answer_likelihoods
 
@@ -28,10 +29,16 @@ class LanguageModel(Protocol):
 
 
 class LocalModel:
-    """A model in this process, greedy, rendered by the base's own template."""
+    """A model in this process, greedy, rendered by the base's own template; answers may be held to a form."""
 
-    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int) -> None:
-        self.model, self.renderer, self.batch_size = model, renderer, batch_size
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        renderer: Renderer,
+        batch_size: int,
+        constraint: Constraint | None = None,
+    ) -> None:
+        self.model, self.renderer, self.batch_size, self.constraint = model, renderer, batch_size, constraint
 
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
@@ -43,6 +50,9 @@ class LocalModel:
         """
         prompts = [self.renderer.prompt_ids(c) for c in conversations]
         self._require_room(max((len(p) for p in prompts), default=0) + max_new_tokens)
+        guide = None
+        if self.constraint and conversations:
+            guide = self.constraint.begin(self.renderer, conversations[0])
         answers = generate(
             self.model,
             prompts,
@@ -50,6 +60,7 @@ class LocalModel:
             stop_ids=self.renderer.stop_ids,
             batch_size=self.batch_size,
             advance=advance,
+            guide=guide,
         )
         return [
             Completion(
@@ -77,14 +88,7 @@ class LocalModel:
 
     def _question(self, conversation: Conversation, texts: Sequence[str]) -> Question:
         prompt = self.renderer.prompt_ids(conversation)
-        wholes = self.renderer.render_many(
-            [Conversation((*conversation, Message("assistant", text)), conversation.tools) for text in texts]
-        )
-        answers = [
-            [i for i, said in zip(ids[len(prompt) :], supervised[len(prompt) :], strict=True) if said][:-1]
-            for ids, supervised in wholes
-        ]
-        return Question(prompt, answers)
+        return Question(prompt, answer_ids(self.renderer, conversation, texts))
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """Whether the context holds the conversation and an answer of that many tokens."""

@@ -24,6 +24,7 @@ from residency.models.load import load_base
 from residency.models.remote import CapReached, RemoteModel
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.baselines import Sides, baselines, prompted, retrievers
+from residency.pipeline.constraint import constraint_of
 from residency.verdict.decide import TUNED, TUNED_RETRIEVAL
 
 
@@ -33,8 +34,9 @@ def ask_baselines(
     """All candidates but the tuned ones answer the test; writes `scored.jsonl` and `choices.json`."""
     rows = Frozen.read(frozen)
     base = load_base(recipe.base, getattr(torch, dtype))
-    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size)
     sides = Sides(askable([row.example for row in rows.train]), [row.example for row in rows.validation])
+    constraint = constraint_of(recipe.task, sides.train)
+    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size, constraint)
     test = [row.example for row in rows.test]
     require_askable(test, base.renderer)
     candidates, choices = baselines(recipe, instructions, model, sides, report)
@@ -71,9 +73,9 @@ def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report:
     """The tuned model, as it was saved, answers the test and a sample of training rows."""
     rows = Frozen.read(frozen)
     tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
-    answering = tuned.answering(recipe.candidates.batch_size)
-    candidate = Prompted(TUNED, answering, system=recipe.task.system)
     train, test = askable([row.example for row in rows.train]), [row.example for row in rows.test]
+    answering = tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
+    candidate = Prompted(TUNED, answering, system=recipe.task.system)
     sample = random.Random(recipe.split.seed).sample(train, min(recipe.verdict.train_sample, len(train)))
     scored = _score(candidate, "test", test, recipe, report)
     scored += _score(candidate, "train", sample, recipe, report)

@@ -100,6 +100,13 @@ class Inputs:
         }
 
     @cached_property
+    def constraint(self) -> list[str]:
+        """To what answers are held; a schema by its hash, and by whose work."""
+        task = self.recipe.task
+        schema = [source_hash(task.schema_file), version("llguidance")] if task.schema_file else []
+        return [task.constrain, *schema]
+
+    @cached_property
     def software(self) -> dict[str, str]:
         """Versions of what decides on tokens and weights: another one starts stages anew."""
         names = ("torch", "transformers", "tokenizers", "peft")
@@ -148,7 +155,8 @@ class Inputs:
     def asked(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and on what."""
         task = self.recipe.task.model_dump(mode="json", include={"system", "max_new_tokens"})
-        return {"freeze": fingerprint(self.freeze()), "task": {**task, **self.scoring}, **machine._asdict()}
+        how = {**task, **self.scoring, "constraint": self.constraint}
+        return {"freeze": fingerprint(self.freeze()), "task": how, **machine._asdict()}
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
@@ -180,7 +188,8 @@ class Inputs:
         """
         how = {"checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
-        watched = {**self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
+        room = self.recipe.task.max_new_tokens
+        watched = {**self.scoring, "constraint": self.constraint, "max_new_tokens": room}
         return {
             "software": self.method_software,
             "freeze": fingerprint(self.freeze()),
@@ -241,12 +250,11 @@ class Inputs:
             mode="json",
             exclude={
                 "base": {"model", "revision"},
-                "candidates": {"remote": {"__all__": _HOW_ASKED}},
+                "candidates": {"documents": True, "remote": {"__all__": _HOW_ASKED}},
                 "data": {"train", "validation", "test"},
-                "task": {"instructions", "scorer"},
+                "task": {"instructions", "schema_file", "scorer"},
                 "scoring": True,
                 "judge": True,
-                "candidates": {"documents"},
                 "regression": {"suites"},
             },
         )
@@ -255,6 +263,7 @@ class Inputs:
             software,
             settings,
             self.scoring,
+            self.constraint,
             self.hashes,
             self.suites,
             self.documents,

@@ -30,6 +30,7 @@ from residency.models.method import Trainable, count_trainable, load_for_trainin
 from residency.models.precision import best_device
 from residency.models.source import locate
 from residency.pipeline.askable import askable, require_askable
+from residency.pipeline.constraint import constraint_of
 from residency.pipeline.plan import gib
 from residency.pipeline.room import checkpointing, decide_checkpointing
 from residency.pipeline.watch import watch_score
@@ -85,7 +86,8 @@ class Bench:
         """What gives the score of the model's answers, if training is to watch it."""
         if self.recipe.train.watch == "loss":
             return None
-        answering = LocalModel(model, renderer, self.recipe.candidates.batch_size)
+        constraint = constraint_of(self.recipe.task, askable([row.example for row in self.rows.train]))
+        answering = LocalModel(model, renderer, self.recipe.candidates.batch_size, constraint)
         validation = askable([row.example for row in self.rows.validation])
         require_askable(validation, renderer)
         return watch_score(self.recipe, answering, validation)

@@ -158,8 +158,9 @@ class Workflow:
 
     @property
     def prompted(self) -> dict[str, Path]:
-        """All of stage 3."""
-        return {"baselines": self.answered, **self.asked_remote}
+        """All of stage 3; a key that is missing is told before the base is asked."""
+        remote = self.asked_remote
+        return {"baselines": self.answered, **remote}
 
     @cached_property
     def trained(self) -> Path:
@@ -346,6 +347,10 @@ def _require_known(recipe: Recipe) -> None:
         needs.append(require_bitsandbytes)
     if recipe.candidates.similarity == "meaning":
         needs.append(require_encoder)
+    if recipe.task.schema_file:
+        from residency.models.constrain import read_schema, require_llguidance
+
+        needs += [require_llguidance, partial(read_schema, recipe.task.schema_file)]
     if recipe.sweep.search == "optuna":
         needs.append(require_optuna)
     if recipe.sweep.varied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from residency.evals.statistics import Interval
 from residency.verdict.report_schema import (
@@ -68,6 +69,15 @@ def trial_status(trial: TrialPart) -> str:
 def count(number: float) -> str:
     """1234 -> `1,234`."""
     return f"{number:,.0f}"
+
+
+def held(recipe: Mapping[str, Any]) -> str | None:
+    """To what the answers were held, by a report's recipe; None where they were free."""
+    constrain = recipe.get("task", {}).get("constrain", "none")
+    forms = {"labels": "the labels of the training rows", "schema": "a JSON Schema"}
+    if constrain not in forms:
+        return None
+    return f"Base and tuned model were held to {forms[constrain]} as they answered; remote models were not."
 
 
 def thousand_cost(candidate: CandidateSummary) -> str:

@@ -48,6 +48,7 @@ def render_html(report: Report) -> str:
         style=page_style(),
         tuned=by_name[TUNED],
         best=best_baseline(report.candidates),
+        held=figures.held(report.recipe),
         billed=[candidate for candidate in report.candidates if candidate.cost_per_call is not None],
         fates=fates,
         candidates_chart=_candidates_chart(report.candidates),

@@ -17,6 +17,7 @@ from residency.verdict.figures import (
     choice_line,
     configuration,
     count,
+    held,
     incomplete,
     p_value,
     percent,
@@ -37,6 +38,8 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(candidates_table(report.candidates))
     for choice in report.choices:
         console.print(Text(choice_line(choice), "dim"))
+    if told := held(report.recipe):
+        console.print(Text(told, "dim"), soft_wrap=True)
     for part in report.incomplete:
         console.print(Text(incomplete(part), "yellow"), soft_wrap=True)
     console.print(_comparisons(report))

@@ -223,6 +223,7 @@ def test_the_keys_that_are_paths():
         ("data", "test"),
         ("data", "validation"),
         ("task", "instructions"),
+        ("task", "schema_file"),
         ("scoring", "answer_schema"),
         ("scoring", "tests"),
         ("judge", "rubric"),
@@ -365,3 +366,12 @@ def test_a_key_in_the_recipe_is_refused_and_not_shown(write):
         assert len(told) == 1 and "0123456789" not in str(told)
     told = mistakes(write(MINIMAL), f"judge.key_env={secret}")
     assert len(told) == 1 and "0123456789" not in str(told)
+
+
+def test_a_schema_and_answers_held_to_one_go_together(write, tmp_path):
+    (tmp_path / "s.json").write_text("{}")
+    for given in ('constrain = "schema"', 'schema_file = "s.json"'):
+        ((what, where, _),) = mistakes(write(f"{MINIMAL}[task]\n{given}\n"))
+        assert "go together" in what and where == "FILE: task.schema_file"
+    both = load_recipe(write(f'{MINIMAL}[task]\nschema_file = "s.json"\nconstrain = "schema"\n'))
+    assert both.task.schema_file == tmp_path / "s.json"
