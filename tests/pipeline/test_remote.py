@@ -26,6 +26,7 @@ def add_remote(recipe, served, max_cost):
     table = {"name": "big", "url": served.url, "model": "m", "key_env": "SOME_KEY", "max_cost": max_cost}
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     text = recipe.read_text().partition("[[candidates.remote]]")[0]
+    text = text.replace("few_shot = 2\n[", 'few_shot = 2\nclassifier = "off"\n[')
     recipe.write_text("\n".join([text, "[[candidates.remote]]", *lines, "price_in = 2", "price_out = 10"]))
 
 
@@ -37,10 +38,11 @@ def test_a_remote_model_is_a_candidate_with_a_cost(recipe, line):
     (folder,) = (line.home / "runs").iterdir()
     report = read_json(folder / "report.json")
     names = [candidate["name"] for candidate in report["candidates"]]
-    assert names == ["base", "zero-shot", "few-shot", "big/zero-shot", "big/few-shot", "tuned"]
-    zero, few = report["candidates"][3:5]
+    ways = ["zero-shot", "few-shot", "retrieved"]
+    assert names == ["base", *ways, *(f"big/{way}" for way in ways), "tuned"]
+    zero, few, found = report["candidates"][4:7]
     n = zero["n"]
-    assert zero["mean"] == few["mean"] == 1 and len(served.calls) == 2 * n
+    assert zero["mean"] == few["mean"] == found["mean"] == 1 and len(served.calls) == 3 * n
     assert zero["cost_per_call"] == pytest.approx((60 * 2 + 5 * 10) / 1e6)
     assert (zero["spent"], zero["cached"]) == (pytest.approx(n * 170e-6), 0)
     assert report["candidates"][0]["cost_per_call"] is None and report["incomplete"] == []
@@ -59,10 +61,15 @@ def test_a_candidate_that_stops_at_its_cap_is_incomplete_and_goes_on_with_more(r
     with serve(right) as served:
         add_remote(recipe, served, 0.0007)
         called = line("baseline", recipe, "--json")
+        assert called.code == 0, called.err
         told = json.loads(called.out)
-        assert [candidate["name"] for candidate in told["candidates"]] == ["base", "zero-shot", "few-shot"]
-        zero, few = told["incomplete"]
-        assert (zero["name"], few["name"]) == ("big/zero-shot", "big/few-shot")
+        assert not [c["name"] for c in told["candidates"] if c["name"].startswith("big/")]
+        zero, few, found = told["incomplete"]
+        assert [part["name"] for part in (zero, few, found)] == [
+            "big/zero-shot",
+            "big/few-shot",
+            "big/retrieved",
+        ]
         assert 0 < zero["answered"] == len(served.calls) < zero["n"] and few["answered"] == 0
         assert zero["spent"] == pytest.approx(170e-6 * zero["answered"]) and zero["spent"] <= 0.0007
         assert "big/zero-shot is incomplete" in called.err
@@ -72,10 +79,10 @@ def test_a_candidate_that_stops_at_its_cap_is_incomplete_and_goes_on_with_more(r
         called = line("baseline", recipe, "--json")
         told = json.loads(called.out)
     assert "baselines" in called.kept()
-    zero, few = told["candidates"][3:]
+    zero, few, _ = told["candidates"][4:]
     assert (zero["cached"], few["cached"], told["incomplete"]) == (before, 0, [])
     assert zero["spent"] == pytest.approx(170e-6 * (zero["n"] - before))
-    assert len(served.calls) == 2 * zero["n"]
+    assert len(served.calls) == 3 * zero["n"]
     (rows,) = [
         list(read_jsonl(stage / "scored.jsonl"))
         for stage in (line.home / "stages").glob("remote-*")
