@@ -22,9 +22,9 @@ from training_rows import WORKLOADS, Row, describe, make_rows
 
 from residency.chat import Renderer
 from residency.core.recipe import Base
-from residency.models.load import load_tokenizer
 from residency.models.precision import best_device, measure_speed
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 
 QUICK_ROWS = 16
 SIDES = {"ours": "ours", "trl": "TRL as it comes", "trl_best": "TRL at its best"}

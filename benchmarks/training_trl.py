@@ -25,8 +25,8 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import SFTConfig, SFTTrainer
 
 from residency.core.recipe import Base
-from residency.models.load import load_tokenizer
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 
 Setting = dict[str, Any]
 AS_IT_COMES: Setting = {}

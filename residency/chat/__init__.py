@@ -4,6 +4,7 @@ This is the only room that calls a tokenizer's chat template.
 No file reading, no model, no rule on what a good example is may enter.
 """
 
+from residency.chat.frame import Counts
 from residency.chat.renderer import Rendered, Renderer
 
-__all__ = ["Rendered", "Renderer"]
+__all__ = ["Counts", "Rendered", "Renderer"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Conversation, ToolCall
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Halves of a pair, which are no characters and which no tokenizer takes."""
 TURNS_FIX = "Order the turns as it wants them: mostly a system turn or none, then user and assistant in turn."
 
 CALLS_FIX = "Write the tools and their calls as it wants them, or name a base made for tools like these."
@@ -89,6 +93,14 @@ class Template:
             different, add_special_tokens=False, return_attention_mask=False, verbose=False
         )
         return dict(zip(different, encoding["input_ids"], strict=True))
+
+    def encode_fast(self, texts: Sequence[str]) -> list[Encoding]:
+        """Token ids of each text, those that `encode` gives, without making lists of them."""
+        backend = self.tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        encodings: list[Encoding] = backend.encode_batch_fast(texts, add_special_tokens=False)
+        return encodings
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of the tokens, special ones too, without the tidying that some tokenizers do."""

@@ -19,10 +19,10 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from residency.core.workspace import read_jsonl
     from residency.evals.scored import Scored
     from residency.pipeline.conclude import incomplete_of
-    from residency.verdict.costs import add_costs
     from residency.verdict.decide import summarise
     from residency.verdict.figures import incomplete
-    from residency.verdict.report_schema import Part
+    from residency.verdict.part import Part
+    from residency.verdict.remote_costs import add_costs
     from residency.verdict.terminal import candidates_table
 
     workflow = open_workflow(recipe, overrides)

@@ -15,24 +15,22 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
-@click.option(
-    "--price", type=click.FloatRange(min=0), help="What the machine costs an hour, to tell the cost."
-)
 @on_recipe
-def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, price: float | None) -> None:
+def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tell memory, time and cost of training RECIPE, from a short probe on this machine.
 
     Time and cost are those of training to the last epoch; the baselines and the comparison are not in.
     """
     workflow = open_workflow(recipe, overrides)
     forecast = workflow.forecast()
+    price = workflow.recipe.prices.hour
     if as_json:
         print_json({**forecast.to_json(), "cost": None if price is None else forecast.time.cost(price)})
         return
     for name, text in (
         *_amounts(forecast),
         *_memory(forecast.memory),
-        *_time(forecast, price, workflow.recipe),
+        *_time(forecast, workflow.recipe),
     ):
         click.echo(f"{name:<15}{text}")
     if not forecast.memory.fits:
@@ -90,17 +88,20 @@ def _memory(memory: Memory) -> list[tuple[str, str]]:
     ]
 
 
-def _time(forecast: Forecast, price: float | None, recipe: Recipe) -> list[tuple[str, str]]:
+def _time(forecast: Forecast, recipe: Recipe) -> list[tuple[str, str]]:
+    from residency.core.money import amount
     from residency.core.progress import duration
 
-    time = forecast.time
+    time, price = forecast.time, recipe.prices.hour
     parts = (
         f"steps {duration(time.steps)}, validation {duration(time.validation)}, "
         f"checkpoints {duration(time.checkpoints)}"
     )
     lines = [("time", f"{duration(time.total)} at most: {parts}")]
     if price is not None:
-        lines.append(("cost", f"{time.cost(price):.2f} at most, at {price:g} an hour"))
+        lines.append(
+            ("cost", f"{amount(time.cost(price), recipe.prices.currency)} at most, at {price:g} an hour")
+        )
     left_out = ["baselines and comparison"]
     if recipe.train.watch == "score":
         left_out.append("answers to validation rows while training")

@@ -33,7 +33,7 @@ def command(runs: tuple[str, ...], as_json: bool) -> None:
         return
     report, rows = checked[0]
     if as_json:
-        parts = ("candidates", "comparisons", "gap", "failures", "verdict")
+        parts = ("candidates", "advice", "comparisons", "gap", "memorisation", "failures", "verdict")
         content = report.to_json()
         print_json({"run": report.run, "rows": len(rows), **{part: content[part] for part in parts}})
         return

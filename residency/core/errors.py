@@ -36,3 +36,7 @@ class SeveralErrors(ResidencyError):
 
     def __str__(self) -> str:
         return "\n\n".join(str(error) for error in self.errors)
+
+
+class UnfitData(SeveralErrors):
+    """Why training refuses the rows, though they could be read."""

@@ -249,8 +249,7 @@ class Candidates(Section):
     zero_shot: bool = True
     """Ask the base with the instructions alone."""
     few_shot: FewShot = (4,)
-    """Ask the base with the instructions and this many training rows as examples; 0 leaves it out. Of a
-    list of numbers the one that does best on validation rows is asked."""
+    """Training rows shown with the instructions; 0: not asked; of a list, the best on validation rows."""
     retrieved: Shots = 4
     """Ask the base with the training rows most like each input, so many; 0 leaves it out."""
     similarity: Literal["words", "meaning"] = "words"
@@ -329,6 +328,10 @@ class Train(Section):
     """AdamW's weight decay."""
     epochs: Epochs = 3
     """Passes over the training rows at most."""
+    replay: float = Field(0.0, ge=0, le=0.9)
+    """Share of general rows among those trained on, so that less is forgotten; 0 mixes none in."""
+    replay_file: PathField | None = None
+    """General rows of your own; without it those in the package are taken."""
     batch_size: int = Field(16, ge=1, le=4096)
     """Rows an optimiser step."""
     micro_tokens: int = Field(4096, ge=16, le=1_048_576)
@@ -365,6 +368,17 @@ class Train(Section):
                 "needs_adapter",
                 "the method 'full' trains all weights and no adapter",
                 {"fix": f"Take {info.field_name} out, or set train.method to lora or qlora."},
+            )
+        return value
+
+    @field_validator("replay_file")
+    @classmethod
+    def _is_replayed(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and not info.data.get("replay", 1):
+            raise PydanticCustomError(
+                "not_replayed",
+                "none of its rows would be trained on",
+                {"fix": "Set train.replay above 0, e.g. 0.1, or take replay_file out."},
             )
         return value
 
@@ -440,8 +454,31 @@ class Verdict(Section):
     """The tuned model must get more rows right than the best baseline, by more than this share."""
     minimum: float = Field(0.0, ge=0, le=1)
     """The share of rows that the tuned model gets right must reach this."""
+    tolerance: float = Field(0.03, gt=0, lt=1)
+    """A candidate shown to be right on less than this share of rows fewer than any other is good enough
+    to be recommended, the cheapest first. Where `margin` is larger, that is taken."""
     train_sample: int = Field(100, ge=10, le=100_000)
-    """Training rows scored to measure the gap between training and held-out rows."""
+    """Training rows, and validation rows, that are answered to tell memorising from understanding."""
+    paraphrases: PathField | None = None
+    """Training rows in other words: `paraphrase`, and `id` or `input`. Without it, small changes are made."""
+
+
+LocalCandidate = Literal[
+    "base", "zero-shot", "few-shot", "retrieved", "documents", "classifier", "tuned", "tuned+retrieval"
+]
+Price = Annotated[float, Field(ge=0)]
+
+
+class Prices(Section):
+    """What calls and training cost; without prices the advice goes by seconds."""
+
+    currency: str = Field("", max_length=8)
+    """Told after each amount: `EUR`."""
+    hour: float | None = Field(None, gt=0)
+    """An hour of this machine: for training, and for calls at the seconds measured."""
+    tokens: dict[LocalCandidate, tuple[Price, Price]] = {}
+    """For candidates that will run where tokens are billed, a million prompt tokens and a million answer
+    tokens: `{ few-shot = [0.15, 0.60] }`."""
 
 
 class Regression(Section):
@@ -468,6 +505,7 @@ class Recipe(Section):
     train: Train = Train()
     sweep: Sweep = Sweep()
     verdict: Verdict = Verdict()
+    prices: Prices = Prices()
     regression: Regression = Regression()
 
     @field_validator("sweep")

@@ -224,7 +224,7 @@ def _takes_text(names: tuple[str, ...]) -> bool:
 
 
 def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
-    names = tuple(part for part in error["loc"] if isinstance(part, str))  # a number is a place in a list
+    names = _declared(error["loc"])
     key = ".".join(names)
     secret = error["type"] == "may_be_secret"
     place = f"{places.file}: {key}" if secret else places.of(key)
@@ -234,13 +234,26 @@ def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
         close = difflib.get_close_matches(names[-1], known, n=1)
         fix = f"Did you mean {close[0]}?" if close else f"Known keys here: {', '.join(known)}."
         return ResidencyError(f"There is no key {key}.", place, fix)
-    if error["type"] == "missing":
+    if error["type"] == "missing" and names == error["loc"]:
         return ResidencyError(f"The key {key} is missing.", place, _describe(names))
     if error["type"] == "model_type":
         return ResidencyError(f"{key} = {given} is not a section.", place, _describe(names))
     message = error["msg"][0].lower() + error["msg"][1:]
     fix = error.get("ctx", {}).get("fix") or _describe(names)
     return ResidencyError(f"{key} = {given} is not allowed: {message}.", place, fix)
+
+
+def _declared(place: Sequence[str | int]) -> tuple[str, ...]:
+    """The key of the recipe that the place lies in: what stands within lists and tables is its value."""
+    model: Any = Recipe
+    names: list[str] = []
+    for name in place:
+        if not isinstance(name, str) or not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+        names.append(name)
+        field = model.model_fields.get(name)
+        model = field.annotation if field else None
+    return tuple(names)
 
 
 def default_of(field: FieldInfo) -> Any:

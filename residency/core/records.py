@@ -15,7 +15,10 @@ Role = Literal["system", "user", "assistant", "tool", "text"]
 
 def canonical(content: Any) -> str:
     """`content` as JSON without spaces, keys sorted: equal content gives equal text."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(content)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(content: Any, length: int = 16) -> str:
@@ -184,8 +187,9 @@ class Example:
         told = _told(answer)
         if beside := self._beside():
             told += canonical(beside)
-        if not all(turn.weight for turn in self.messages):
-            told += canonical([turn.weight for turn in self.messages])
+        weights = [turn.weight for turn in self.messages]
+        if 0 in weights:
+            told += canonical(weights)
         digest.update(_bytes(told))
         whole = digest.digest()[:8]
         object.__setattr__(self, "_digest", (asked if len(self.messages) > 1 else whole) + whole)
@@ -209,6 +213,11 @@ class Example:
     def is_text(self) -> bool:
         """Whether it is plain text, which can be learned but not asked."""
         return self.messages[0].role == "text"
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether its answer is one to learn from."""
+        return True
 
     @property
     def id(self) -> str:
@@ -271,6 +280,11 @@ class Rated(Example):
     """An example whose answer is good, or bad."""
 
     good: bool = field(kw_only=True)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the answer was rated good."""
+        return self.good
 
     def _beside(self) -> dict[str, Any]:
         return {"good": self.good}

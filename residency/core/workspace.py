@@ -4,7 +4,7 @@
       stages/<stage>-<key>/   what a stage wrote, with stage.json; complete or not there at all
       stages/.partial/        stages under way; only a resumable one is found again
       splits/<task>-<split>/  which inputs are on which side, kept through changes of the data
-      runs/<run>/             run.json, report.json, report.html, scored.jsonl, ledger.jsonl
+      runs/<run>/             run.json, report.json, report.html, scored, causes and ledger.jsonl
 
 A stage is built in a partial folder, synced and renamed, so a folder under its final name is whole.
 """
@@ -39,21 +39,36 @@ def write_json(file: Path, content: Any) -> None:
 
 def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, all or nothing."""
-    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    _write(file, (_encode(row) + "\n" for row in rows))
 
 
 def write_text(file: Path, text: str) -> None:
+    """Write `text` so that `file` holds all of it or what it held before."""
+    _write(file, (text,))
+
+
+def copy_file(file: Path, to: Path) -> None:
+    """Copy a text of the workspace, all or nothing."""
+    with file.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
+        _write(to, lines)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _write(file: Path, parts: Iterable[str]) -> None:
     """Write to a temporary file beside `file`, sync, rename."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="") as out:
-            out.write(text)
+            out.writelines(parts)
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise unwritable(file, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_json(file: Path) -> Any:

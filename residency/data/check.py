@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from residency.core.collector import without_collector
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
@@ -73,6 +74,7 @@ class Examination:
         )
 
 
+@without_collector()
 def examine(data: Data, system: str, renderer: Renderer, group: str | None = None) -> Examination:
     """Read and check the recipe's files, each on its own: rows in two files are the split's business.
 
@@ -134,7 +136,9 @@ def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
     }
     if data.conflicts == "drop":
         rows = _leave_out(rows, "conflict", contradicted, dropped)
-    same = {row.source: first.source for row, first in rephrased(_examples(rows))}
+    same = {
+        row.source: first.source for row, first in rephrased(_examples(rows), [row.wording for row in rows])
+    }
     flags = (
         _flags(pairs, suspicion) for pairs, suspicion in ((repeated, 0.9), (contradicted, 0.9), (same, 0.2))
     )

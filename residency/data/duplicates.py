@@ -12,6 +12,7 @@ _MEANINGFUL = frozenset(".,:-\u2013%&#@*/\\")
 """Marks kept by `wording`: C# is not C, 3-2 not 32."""
 _LOOSE = re.compile(r"[.,:\-\u2013](?!\d)")
 """Of the marks kept, those that count only in front of a digit."""
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\S*\d\S*")
 
 
@@ -59,7 +60,8 @@ def split_words(words: str) -> tuple[str, str]:
     roles = [turn.partition(" ")[0] for turn in turns]
     free = " ".join(turn.partition(" ")[2] for turn in turns if not turn.startswith("system "))
     system = [turn for turn in turns if turn.startswith("system ")]
-    return free, " ".join([*system, *roles, *_NUMBER.findall(free)])
+    numbers = _NUMBER.findall(free) if _DIGIT.search(free) else ()
+    return free, " ".join([*system, *roles, *numbers])
 
 
 def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
@@ -67,15 +69,15 @@ def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     return _later(examples, [example.id for example in examples])
 
 
-def rephrased(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+def rephrased(examples: Sequence[Example], wordings: Sequence[str]) -> list[tuple[Example, Example]]:
     """Each row whose input differs from an earlier one's in case, spacing or punctuation alone.
 
     Rows with the very same input count once.
     """
-    by_input: dict[str, Example] = {}
-    for example in examples:
-        by_input.setdefault(example.input_id, example)
-    return _later(list(by_input.values()), [wording(example) for example in by_input.values()])
+    by_input: dict[str, tuple[Example, str]] = {}
+    for example, words in zip(examples, wordings, strict=True):
+        by_input.setdefault(example.input_id, (example, words))
+    return _later(*zip(*by_input.values(), strict=True)) if by_input else []
 
 
 def conflicts(examples: Sequence[Example]) -> list[list[Example]]:

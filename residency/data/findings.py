@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from residency.core.records import Source
@@ -28,11 +28,13 @@ class Flag:
 
     def to_json(self) -> dict[str, Any]:
         """`file`, `row`, `suspicion` and, where there are any, `detail` and `other`."""
-        content: dict[str, Any] = {**asdict(self.source), "suspicion": round(self.suspicion, 4)}
+        source, other = self.source, self.other
+        content: dict[str, Any] = {"file": source.file, "row": source.row}
+        content["suspicion"] = round(self.suspicion, 4)
         if self.detail:
             content["detail"] = self.detail
-        if self.other is not None:
-            content["other"] = asdict(self.other)
+        if other is not None:
+            content["other"] = {"file": other.file, "row": other.row}
         return content
 
     @staticmethod

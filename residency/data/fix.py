@@ -88,6 +88,10 @@ class _Bench:
             if line.is_left and line.content is not None and line.example is not None:
                 yield line, line.content, line.example
 
+    def compared(self) -> Iterator[tuple[_Line, Content, Example]]:
+        """Those whose answers count: one rated bad is left in the file, and held against no other."""
+        return (found for found in self.usable() if found[2].is_learned)
+
     def drop(self, line: _Line, check: str, why: str, verb: Verb = "drop") -> None:
         """Leave a row out."""
         self._note(line, verb, check, None, why)
@@ -198,7 +202,8 @@ def _drop_unreadable(bench: _Bench) -> None:
 def _drop_unusable(bench: _Bench, refused: Mapping[Source, Fate], fate: str) -> None:
     for line in bench.lines:
         told = refused.get(line.row.source)
-        if told is not None and told.fate == fate and line.is_left:
+        is_rated_bad = line.example is not None and not line.example.is_learned
+        if told is not None and told.fate == fate and line.is_left and not is_rated_bad:
             bench.drop(line, fate, told.detail)
 
 
@@ -230,16 +235,16 @@ def _mend_texts(bench: _Bench, check: str, verb: Verb, mend: Callable[[], Mend])
 
 
 def _trim(bench: _Bench) -> None:
-    mend = mend_blanks([example.answer for _, _, example in bench.usable()])
-    for line, _, example in bench.usable():
+    mend = mend_blanks([example.answer for _, _, example in bench.compared()])
+    for line, _, example in bench.compared():
         if not line.judged_good:
             why = "most answers have no blanks around them"
             bench.change_answer(line, "reformat", "format-blanks", mend(example.answer), why)
 
 
 def _unify_json(bench: _Bench) -> None:
-    form = JsonForm.of(example.answer for _, _, example in bench.usable())
-    for line, _, example in bench.usable():
+    form = JsonForm.of(example.answer for _, _, example in bench.compared())
+    for line, _, example in bench.compared():
         if not line.judged_good:
             why = "keys and spacing as in most answers"
             bench.change_answer(line, "reformat", "format-json", form.mend(example.answer), why)
@@ -257,7 +262,7 @@ def _compare(bench: _Bench) -> None:
 def _count_answers(bench: _Bench) -> dict[str, Counter[str]]:
     """How often each answer is given to each input, repeats included."""
     answers: dict[str, Counter[str]] = {}
-    for _, _, example in bench.usable():
+    for _, _, example in bench.compared():
         answers.setdefault(example.input_id, Counter())[example.answer] += 1
     return answers
 
@@ -273,7 +278,7 @@ def _drop_repeats(bench: _Bench) -> None:
 def _settle_conflicts(bench: _Bench, answers: Mapping[str, Counter[str]]) -> None:
     """Rows that contradict each other: those judged good stay, else those of a clear majority, else none."""
     groups: dict[str, list[tuple[_Line, Example]]] = {}
-    for line, _, example in bench.usable():
+    for line, _, example in bench.compared():
         if len(answers[example.input_id]) > 1:
             groups.setdefault(example.input_id, []).append((line, example))
     for input_id, group in groups.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from residency.core.errors import ResidencyError
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Split
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
@@ -53,22 +53,23 @@ def leave_out_twins(sides: Sides, twins: Sequence[Twins]) -> tuple[dict[str, lis
     return kept, fates
 
 
-def leak_findings(sides: Sides, twins: Sequence[Twins], split: Split) -> list[Finding]:
-    """What is told of leaks into the test, and from the training to the validation rows.
+def require_no_overlap(sides: Sides, split: Split) -> None:
+    """Raise UnfitData where test rows stand elsewhere word for word, unless the recipe allows it."""
+    exact = find_leaks([*sides["train"], *sides["validation"]], sides["test"], ())
+    if exact and not split.allow_overlap:
+        raise _overlap_error(_stand_elsewhere(exact), exact)
 
-    Raises:
-        ResidencyError: test rows stand elsewhere word for word, and the recipe does not allow it.
-    """
+
+def leak_findings(sides: Sides, twins: Sequence[Twins], split: Split) -> list[Finding]:
+    """What is told of leaks into the test, and from the training to the validation rows."""
     train, validation, test = (sides[side] for side in ("train", "validation", "test"))
     leaks = find_leaks([*train, *validation], test, twins)
     exact = [leak for leak in leaks if leak.exact]
     near = [leak for leak in find_leaks(train, test, twins) if not leak.exact]
     findings = []
     if exact:
-        what = f"{plural(len(exact), 'test row', 'stands')} word for word in the training or validation rows."
-        if not split.allow_overlap:
-            raise _overlap_error(what, exact)
-        findings.append(_finding("test-overlap", f"{what} split.allow_overlap lets this pass.", exact))
+        lets = " split.allow_overlap lets this pass." if split.allow_overlap else ""
+        findings.append(_finding("test-overlap", f"{_stand_elsewhere(exact)}{lets}", exact))
     if near:
         what = f"{plural(len(near), 'test row', 'is')} nearly the same as a training row."
         findings.append(_finding("test-near-train", what, near))
@@ -76,6 +77,10 @@ def leak_findings(sides: Sides, twins: Sequence[Twins], split: Split) -> list[Fi
         what = f"{plural(len(repeated), 'validation row', 'stands')} word for word in the training rows."
         findings.append(_finding("validation-overlap", what, repeated))
     return findings
+
+
+def _stand_elsewhere(leaks: Sequence[Leak]) -> str:
+    return f"{plural(len(leaks), 'test row', 'stands')} word for word in the training or validation rows."
 
 
 def _like(leak: Leak) -> str:
@@ -100,8 +105,8 @@ def _flag(leak: Leak) -> Flag:
     return Flag(leak.held_out.example.source, detail, other, suspicion=leak.similarity)
 
 
-def _overlap_error(what: str, leaks: Sequence[Leak]) -> ResidencyError:
+def _overlap_error(what: str, leaks: Sequence[Leak]) -> UnfitData:
     shown = ", ".join(f"{leak.held_out.example.source} = {leak.known.example.source}" for leak in leaks[:5])
     more = f" and {len(leaks) - 5:,} more" if len(leaks) > 5 else ""
     fix = f"{_DROP}; or go on, and have it reported: --set split.allow_overlap=true"
-    return ResidencyError(what, f"{shown}{more}", fix)
+    return UnfitData([ResidencyError(what, f"{shown}{more}", fix)])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from residency.core.records import Example, Source
@@ -13,9 +12,11 @@ from residency.data.duplicates import wording
 from residency.data.findings import Finding
 
 FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
+OF_REPLAY = ("replay", "spare")
+"""Fates of general rows: mixed into training, or not needed; told only where there are such rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checked:
     """An example that can be used, with its tokens, system prompt included."""
 
@@ -23,10 +24,14 @@ class Checked:
     tokens: int
     supervised_tokens: int
 
-    @cached_property
+    _wording: str = field(default="", init=False, repr=False, compare=False)
+
+    @property
     def wording(self) -> str:
         """Hash of the prompt's words: what differs in case, spacing or punctuation alone shares it."""
-        return wording(self.example)
+        if not self._wording:
+            object.__setattr__(self, "_wording", wording(self.example))
+        return self._wording
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -38,9 +43,9 @@ class Checked:
         return Checked(Example.from_json(row), row["tokens"], row["supervised_tokens"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one row: one of `FATES`, and why."""
+    """What became of one row: one of `FATES` or `OF_REPLAY`, and why."""
 
     source: Source
     fate: str
@@ -58,7 +63,15 @@ class Fate:
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
-        return asdict(self)
+        return {
+            "source": {"file": self.source.file, "row": self.source.row},
+            "fate": self.fate,
+            "detail": self.detail,
+            "example_id": self.example_id,
+            "tokens": self.tokens,
+            "supervised_tokens": self.supervised_tokens,
+            "checks": self.checks,
+        }
 
     @staticmethod
     def from_json(row: Mapping[str, Any]) -> Fate:
@@ -72,10 +85,13 @@ def with_checks(fates: Iterable[Fate], findings: Iterable[Finding]) -> list[Fate
     for finding in findings:
         for source in dict.fromkeys(flag.source for flag in finding.rows):
             fired.setdefault(source, []).append(finding.id)
-    return [replace(fate, checks=tuple(fired.get(fate.source, ()))) for fate in fates]
+    return [
+        replace(fate, checks=tuple(fired[fate.source])) if fate.source in fired else fate for fate in fates
+    ]
 
 
 def count_fates(fates: Iterable[Fate]) -> dict[str, int]:
-    """Rows by fate, all of `FATES` in order; the counts sum to the rows read."""
+    """Rows by fate, all of `FATES` in order, then any of `OF_REPLAY`; the counts sum to the rows read."""
     counts = Counter(fate.fate for fate in fates)
-    return {fate: counts[fate] for fate in FATES}
+    told = (*FATES, *(fate for fate in OF_REPLAY if counts[fate]))
+    return {fate: counts[fate] for fate in told}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from residency.core.workspace import read_jsonl, unwritable, write_jsonl
+from residency.core.workspace import copy_file, read_jsonl, unwritable
 
 LOCKED = "locked.jsonl"
 """File of a freeze's folder with the inputs that were new to it."""
@@ -66,7 +66,7 @@ class Lock:
         """Lock what the freeze in the folder `stage` found new; nothing where that was done before."""
         if not any(self.folder.glob(f"*-{self.rows}.jsonl")):
             number = len(list(self.folder.glob("*.jsonl"))) + 1
-            write_jsonl(self.folder / f"{number:04d}-{self.rows}.jsonl", read_jsonl(stage / LOCKED))
+            copy_file(stage / LOCKED, self.folder / f"{number:04d}-{self.rows}.jsonl")
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import re
 
 from residency.data.checks.personal import find_personal_data
 from residency.data.checks.secrets import find_secrets
-from residency.data.checks.spans import Finder, Span
+from residency.data.checks.spans import Finder, Span, merge_overlaps
 
 FINDERS: dict[str, Finder] = {"personal-data": find_personal_data, "secrets": find_secrets}
 """What finds the stretches of a text to replace, by the id of the check that goes by it."""
@@ -24,12 +24,11 @@ class Redaction:
         self._counts: dict[str, int] = {}
 
     def __call__(self, text: str) -> str:
-        """The text with placeholders; of stretches that overlap the first and longest counts."""
+        """The text with placeholders; stretches that overlap are one."""
         parts, end = [], 0
-        for span in sorted(self._find(text), key=lambda span: (span.start, -span.end)):
-            if span.start >= end:
-                parts += [text[end : span.start], self._placeholder(span.kind, text[span.start : span.end])]
-                end = span.end
+        for span in merge_overlaps(self._find(text)):
+            parts += [text[end : span.start], self._placeholder(span.kind, text[span.start : span.end])]
+            end = span.end
         return "".join([*parts, text[end:]])
 
     def _placeholder(self, kind: str, value: str) -> str:

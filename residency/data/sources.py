@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 
 from residency.core.hub_name import HubName, on_hub
-from residency.core.recipe import Data
+from residency.core.recipe import Data, Train
 from residency.core.records import fingerprint
 from residency.data.read import list_files, shown_name
 from residency.data.read_arrow import STATE, saved_files
@@ -19,6 +20,11 @@ def sources_of(data: Data) -> dict[str, Path]:
     """Where the rows come from, by role."""
     roles = {"train": data.train, "validation": data.validation, "test": data.test}
     return {role: source for role, source in roles.items() if source is not None}
+
+
+def replay_file(settings: Train) -> Path:
+    """Where general rows come from: the user's file, or the one in the package."""
+    return settings.replay_file or Path(str(resources.files("residency.data"))) / "replay.jsonl"
 
 
 def naming_roots(sources: Mapping[str, Path]) -> dict[str, Path]:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from residency.core.errors import ResidencyError
+from residency.core.collector import without_collector
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Split
 from residency.core.records import fingerprint
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
 from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
-from residency.data.leaks import find_leaks, leak_findings, leave_out_twins
+from residency.data.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 from residency.data.ledger import Checked, Fate, with_checks
 from residency.data.lock import Locked
 from residency.data.sides import SIDES, Bonds, place
@@ -66,6 +67,7 @@ class Frozen:
         return Frozen(train, validation, test, fates, findings, content["test_hash"], content["leaks"])
 
 
+@without_collector()
 def freeze(
     examination: Examination, split: Split, near: float = 0.8, locked: Sequence[Locked] = ()
 ) -> Frozen:
@@ -75,7 +77,7 @@ def freeze(
     `near` similar to one of them join it, also where that row itself is no longer in the file.
 
     Raises:
-        ResidencyError: a side has too few rows, or the test overlaps with the others and may not.
+        UnfitData: a side has too few rows, or the test overlaps with the others and may not.
     """
     drawn = examination.examples["train"]
     shares = {"test": split.test, "validation": split.validation}
@@ -88,6 +90,7 @@ def freeze(
         sides, left_out = leave_out_twins(sides, examination.twins)
         fates += left_out
     _require_enough(sides, len(drawn))
+    require_no_overlap(sides, split)
     findings = (*examination.findings, *leak_findings(sides, examination.twins, split))
     fates += [Fate.of(row, side) for side in SIDES for row in sides[side]]
     fates = with_checks((*examination.fates, *fates), findings)
@@ -117,9 +120,11 @@ def _twins_of_removed(rows: Sequence[Checked], near: float, locked: Sequence[Loc
     """Twins of new rows among the locked inputs that are no longer in the file."""
     present = {row.wording for row in rows}
     before = {fingerprint(known.words): known.words for known in locked}
-    new = {row.wording: words(row.example) for row in rows if row.wording not in before}
     removed = {wording: text for wording, text in before.items() if wording not in present}
-    return find_twin_words(new | removed, near) if new and removed else ()
+    if not removed:
+        return ()
+    new = {row.wording: words(row.example) for row in rows if row.wording not in before}
+    return find_twin_words(new | removed, near) if new else ()
 
 
 def _count(wanted: float, rows: int) -> int:
@@ -134,4 +139,4 @@ def _require_enough(sides: Mapping[str, Sequence[Checked]], drawn: int) -> None:
                 f"{plural(drawn, 'usable row')} in the training file."
             )
             fix = "Add rows, or set [split] test and validation to numbers that leave enough for each side."
-            raise ResidencyError(what, "split", fix)
+            raise UnfitData([ResidencyError(what, "split", fix)])

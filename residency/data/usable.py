@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.core.records import Conversation, Example, Message, Rated, with_system
+from residency.core.records import Conversation, Example, Message, with_system
 from residency.data.findings import plural
 from residency.data.ledger import Checked, Fate
 from residency.data.read import read_rows
@@ -19,9 +19,9 @@ from residency.data.rows import Row
 from residency.data.shapes import RowError, read_row
 
 if TYPE_CHECKING:
-    from residency.chat import Rendered
+    from residency.chat import Counts
 
-_BATCH = 512
+_BATCH = 1024
 RATED_BAD = "rated-bad"
 """The check that leaves out answers rated bad: no mistakes, so `max_refused` does not count them."""
 
@@ -29,8 +29,8 @@ RATED_BAD = "rated-bad"
 class Renderer(Protocol):
     """What the check needs of `residency.chat.Renderer`."""
 
-    def render_each(self, conversations: Sequence[Conversation]) -> Sequence[Rendered | ResidencyError]:
-        """Tokens and supervised mask of each conversation, or why it has none."""
+    def count_each(self, conversations: Sequence[Conversation]) -> Sequence[Counts | ResidencyError]:
+        """Tokens of each conversation and how many of them are supervised, or why it has none."""
 
     def prompt_ids(self, conversation: Conversation) -> Sequence[int]:
         """The tokens before the answer."""
@@ -101,10 +101,12 @@ class Measure:
     def _example(self, row: Row, reading: Reading) -> Example:
         example, shape = read_row(row, self.data.input, self.data.output)
         reading.shapes[shape.name] += 1
-        used = (*shape.needed, *shape.optional, self.group)
-        reading.unused |= dict.fromkeys(name for name in row.content or () if name not in used)
-        example = replace(example, group=_group(row.content or {}, self.group))
-        if isinstance(example, Rated) and not example.good:
+        for name in row.content or ():
+            if name not in shape.needed and name not in shape.optional and name != self.group:
+                reading.unused[name] = None
+        if group := _group(row.content or {}, self.group):
+            example = replace(example, group=group)
+        if not example.is_learned:
             reason = "rated bad: sft learns only from good answers"
             raise RowError(reason, "Nothing is to be done.", RATED_BAD)
         if token := self.renderer.special_token_in(example.conversation):
@@ -114,13 +116,12 @@ class Measure:
 
     def _count_tokens(self, examples: Sequence[Example], reading: Reading) -> None:
         conversations = [with_system(example.conversation, self.system) for example in examples]
-        rendered = self.renderer.render_each(conversations)
-        for example, outcome in zip(examples, rendered, strict=True):
+        for example, outcome in zip(examples, self.renderer.count_each(conversations), strict=True):
             if isinstance(outcome, ResidencyError):
                 fate = Fate(example.source, "refused", outcome.what, example.id)
                 reading.refusals.append(Refusal(fate, "template", outcome.fix))
                 continue
-            row = Checked(example, len(outcome.ids), sum(outcome.supervised))
+            row = Checked(example, *outcome)
             if refusal := self._refuse(row):
                 reading.refusals.append(refusal)
             else:

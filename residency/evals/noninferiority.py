@@ -49,11 +49,20 @@ def noninferiority(
     z = float(special.ndtri(confidence))
     low, high = _bound(gained, lost, n, z), -_bound(lost, gained, n, z)
     verdict: Regression = "not worse" if low > -margin else "worse" if high < 0 else "cannot tell"
-    p = float(special.ndtr(-_score(gained, lost, n, -margin)))
+    p = p_of_loss(gained, lost, n, margin)
     return NonInferiority(n, sum(base), sum(tuned), (gained - lost) / n, low, high, p, verdict)
 
 
-def _score(gained: int, lost: int, n: int, difference: float) -> float:
+def p_of_loss(gained: float, lost: float, n: float, margin: float) -> float:
+    """Of the hypothesis that a share is lower than another by the margin or more (Liu et al. 2002).
+
+    `gained` items pass only in the first, `lost` only in the other; counts may be fractions, where items
+    in clusters count less than one each.
+    """
+    return float(special.ndtr(-_score(gained, lost, n, -margin)))
+
+
+def _score(gained: float, lost: float, n: float, difference: float) -> float:
     """Tango 1998, equation 4: the observed difference less `difference`, by its standard error under it.
 
     The share of lost items under the hypothesis is its maximum likelihood, a root of Aq² + Bq + C.

@@ -14,7 +14,10 @@ from residency.core.records import Completion, Example
 from residency.data.duplicates import wording
 from residency.evals.scorers import EXPECTED, Score, Scorer
 
-Split = Literal["test", "train", "suite"]
+Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite"]
+"""`twin`: a training row in other words. `recital`: a training answer continued from its first tokens,
+`recital-test` one of the test."""
+_CUT_OFF = "; cut off after "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Scored:
     """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
     retrieved: tuple[str, ...] = ()
     """What was looked up for the row and stood in its prompt, the nearest first."""
+    nll: float | None = None
+    """Negative log-likelihood of the expected answer, in nats a token; none where it was not asked."""
     cached: bool = False
     """Whether the answer was paid for before this run."""
 
@@ -99,6 +104,11 @@ def grade(scorer: Scorer, example: Example, got: str) -> Score:
         raise ResidencyError(error.what, str(example.source), error.fix) from None
 
 
+def was_cut_off(row: Scored) -> bool:
+    """Whether the answer failed and ended only because its room did."""
+    return not row.passed and _CUT_OFF in row.reason
+
+
 def _asked(example: Example) -> str:
     return next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), "")
 
@@ -108,7 +118,7 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
     score = grade(scorer, example, completion.text)
     reason = score.reason
     if not score.passed and completion.finish == "length":
-        reason += f"; cut off after {completion.completion_tokens} tokens"
+        reason += f"{_CUT_OFF}{completion.completion_tokens} tokens"
     return Scored(
         candidate=candidate,
         split=split,

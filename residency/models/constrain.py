@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,11 +48,11 @@ class Constraint(Protocol):
         """
 
 
-def answer_ids(renderer: Renderer, asked: Conversation, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text as the answer to `asked`, as training writes them, without the stop token."""
+def answer_ids(renderer: Renderer, asked: Conversation, turns: Sequence[Message]) -> list[list[int]]:
+    """The tokens of each turn as the answer to `asked`, as training writes them, without the stop token."""
     start = len(renderer.prompt_ids(asked))
     wholes = renderer.render_many(
-        [Conversation((*asked, Message("assistant", text)), asked.tools) for text in texts]
+        [Conversation((*asked, replace(turn, weight=1)), asked.tools) for turn in turns]
     )
     return [
         [token for token, said in zip(ids[start:], supervised[start:], strict=True) if said][:-1]
@@ -104,7 +104,8 @@ class Labels:
 
     def begin(self, renderer: Renderer, asked: Conversation) -> Callable[[], Guide]:
         """Guides that share a trie."""
-        root = grow_trie(answer_ids(renderer, asked, self.texts))
+        turns = [Message("assistant", text) for text in self.texts]
+        root = grow_trie(answer_ids(renderer, asked, turns))
         return lambda: LabelGuide(root, renderer.stop_ids)
 
 

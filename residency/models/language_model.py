@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from transformers import PreTrainedModel
 
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
-from residency.core.records import Completion, Conversation, Likelihood
+from residency.core.records import Completion, Conversation, Likelihood, Message
 from residency.models.constrain import Constraint, answer_ids
 from residency.models.generate import generate
 from residency.models.likelihood import Question, answer_likelihoods
+
+
+class Continued(NamedTuple):
+    """How an answer was continued from its first tokens, and what it cost."""
+
+    given: str
+    """The answer's first tokens as text."""
+    expected: str
+    """How the answer goes on."""
+    got: str
+    """How the model went on."""
+    verbatim: bool
+    """Whether it did so token for token."""
+    prompt_tokens: int
+    seconds: float
 
 
 class LanguageModel(Protocol):
@@ -74,21 +89,51 @@ class LocalModel:
         ]
 
     def likelihoods(
-        self, questions: Sequence[tuple[Conversation, Sequence[str]]], advance: Advance
+        self, questions: Sequence[tuple[Conversation, Sequence[Message]]], advance: Advance
     ) -> list[list[Likelihood]]:
-        """How likely each of the texts is as the answer to its conversation, without the stop token.
+        """How likely each of the turns is as the answer to its conversation, without the stop token.
 
         Raises:
             ResidencyError: a prompt and its answer do not fit the model's context.
         """
-        rendered = [self._question(conversation, texts) for conversation, texts in questions]
+        rendered = [self._question(conversation, turns) for conversation, turns in questions]
         longest = (len(q.prompt) + max(map(len, q.answers)) for q in rendered)
         self._require_room(max(longest, default=0))
         return answer_likelihoods(self.model, rendered, batch_size=self.batch_size, advance=advance)
 
-    def _question(self, conversation: Conversation, texts: Sequence[str]) -> Question:
+    def continue_answers(
+        self, answered: Sequence[tuple[Conversation, Message]], given: int, tokens: int, advance: Advance
+    ) -> list[Continued | None]:
+        """Go on, greedily, from the first `given` tokens of each answer for as many as `tokens`.
+
+        None where the answer is shorter than both together.
+
+        Raises:
+            ResidencyError: a prompt and its answer do not fit the model's context.
+        """
+        rendered = [self._question(conversation, [turn]) for conversation, turn in answered]
+        long = [i for i, question in enumerate(rendered) if len(question.answers[0]) >= given + tokens]
+        prompts = [[*rendered[i].prompt, *rendered[i].answers[0][:given]] for i in long]
+        self._require_room(max(map(len, prompts), default=0) + tokens)
+        found = generate(
+            self.model,
+            prompts,
+            max_new_tokens=tokens,
+            stop_ids=self.renderer.stop_ids,
+            batch_size=self.batch_size,
+            advance=advance,
+        )
+        results: list[Continued | None] = [None] * len(answered)
+        for i, prompt, went_on in zip(long, prompts, found, strict=True):
+            wanted = rendered[i].answers[0][given : given + tokens]
+            start, expected, got = map(self.renderer.decode, (prompt[-given:], wanted, went_on.ids))
+            verbatim = list(wanted) == went_on.ids
+            results[i] = Continued(start, expected, got, verbatim, len(prompt), went_on.seconds)
+        return results
+
+    def _question(self, conversation: Conversation, turns: Sequence[Message]) -> Question:
         prompt = self.renderer.prompt_ids(conversation)
-        return Question(prompt, answer_ids(self.renderer, conversation, texts))
+        return Question(prompt, answer_ids(self.renderer, conversation, turns))
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """Whether the context holds the conversation and an answer of that many tokens."""

@@ -12,6 +12,9 @@ from transformers import DynamicCache, PreTrainedModel
 from residency.core.progress import Advance, no_progress
 from residency.core.records import Likelihood
 
+_ANSWER_TOKENS = 2048
+"""Tokens of answers, padding included, whose logits are computed at once."""
+
 
 class Question(NamedTuple):
     """A prompt and the answers to it, as tokens; no answer is empty."""
@@ -26,12 +29,14 @@ def answer_likelihoods(
 ) -> list[list[Likelihood]]:
     """The log-probability of each answer under its prompt, in float32.
 
-    Questions of like length go together, as many as have about `batch_size` answers.
+    Questions of like length go together, as many as have about `batch_size` answers, and fewer where
+    answers are long: their logits are held at once.
     """
     results: list[list[Likelihood]] = [[] for _ in questions]
     order = sorted(range(len(questions)), key=lambda i: len(questions[i].prompt))
     most = max((len(question.answers) for question in questions), default=1)
-    step = max(1, batch_size // most)
+    longest = max((len(answer) for question in questions for answer in question.answers), default=1)
+    step = max(1, min(batch_size, _ANSWER_TOKENS // longest) // most)
     for start in range(0, len(order), step):
         chosen = order[start : start + step]
         batch = [questions[i] for i in chosen]

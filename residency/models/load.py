@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from residency.chat import Renderer
@@ -16,6 +16,7 @@ from residency.core.recipe import Base
 from residency.models.precision import best_device
 from residency.models.quantise import in_four_bits, keep_weights
 from residency.models.source import base_fingerprint, locate
+from residency.models.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,6 @@ class LoadedBase:
     fingerprint: str
     quantised: str | None
     """The format of 4 bits in which its linear layers are held, if any."""
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in `folder`.
-
-    Raises:
-        ResidencyError: there is none that loads.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        fix = "Put the tokenizer's files (tokenizer.json) beside the weights."
-        raise ResidencyError(
-            f"The base's tokenizer does not load: {reason}", f"base.model: {folder}", fix
-        ) from error
-    return tokenizer
 
 
 def load_base(base: Base, dtype: torch.dtype, quantised: str | None = None) -> LoadedBase:

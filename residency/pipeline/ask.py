@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from residency.core.recipe import Recipe
 from residency.core.records import Completion, Example
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.split import Frozen
-from residency.evals.scored import Scored, Split, score_rows
+from residency.evals.scored import Scored, score_rows
 from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
@@ -25,7 +24,8 @@ from residency.models.remote import CapReached, RemoteModel
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.baselines import Sides, baselines, prompted, retrievers
 from residency.pipeline.constraint import constraint_of
-from residency.verdict.decide import TUNED, TUNED_RETRIEVAL
+from residency.pipeline.recall import add_likelihoods, draw, likely_test, recall
+from residency.verdict.ways import BASE, TUNED, TUNED_RETRIEVAL
 
 
 def ask_baselines(
@@ -40,7 +40,12 @@ def ask_baselines(
     test = [row.example for row in rows.test]
     require_askable(test, base.renderer)
     candidates, choices = baselines(recipe, instructions, model, sides, report)
-    scored = [row for candidate in candidates for row in _score(candidate, "test", test, recipe, report)]
+    scored = []
+    for candidate in candidates:
+        answered = _score_test(candidate, test, recipe, report)
+        if isinstance(candidate, Prompted) and candidate.name == BASE:
+            answered = add_likelihoods(answered, candidate, model, likely_test(rows, recipe.split.seed))
+        scored += answered
     write_json(folder / "choices.json", [choice.model_dump(mode="json") for choice in choices])
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
@@ -60,7 +65,7 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
         for candidate in local[1:] or local:
             named = replace(candidate, name=f"{remote.name}/{candidate.name}")
             try:
-                scored += _score(named, "test", test, recipe, report)
+                scored += _score_test(named, test, recipe, report)
             except CapReached as reached:
                 report.say(f"  {named.name} is incomplete: {reached.what}")
                 known = {"answered": reached.answered, "n": reached.asked, "spent": reached.spent}
@@ -69,31 +74,41 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
     write_json(folder / "incomplete.json", incomplete)
 
 
-def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report: Reporter) -> None:
-    """The tuned model, as it was saved, answers the test and a sample of training rows."""
+def ask_base(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
+    """The base on what tells memorising from understanding; writes `scored.jsonl`."""
+    base = load_base(recipe.base, getattr(torch, dtype))
     rows = Frozen.read(frozen)
-    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
-    train, test = askable([row.example for row in rows.train]), [row.example for row in rows.test]
-    answering = tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
-    candidate = Prompted(TUNED, answering, system=recipe.task.system)
-    sample = random.Random(recipe.split.seed).sample(train, min(recipe.verdict.train_sample, len(train)))
-    scored = _score(candidate, "test", test, recipe, report)
-    scored += _score(candidate, "train", sample, recipe, report)
-    if recipe.candidates.tuned_retrieval:
-        found = tuple(retrievers(recipe, train).values())
-        helped = Prompted(TUNED_RETRIEVAL, answering, system=recipe.task.system, retrievers=found)
-        scored += _score(helped, "test", test, recipe, report)
+    constraint = constraint_of(recipe.task, askable([row.example for row in rows.train]))
+    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size, constraint)
+    candidate = Prompted(BASE, model, system=recipe.task.system)
+    scored = recall(candidate, model, draw(recipe, rows), recipe, report)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
 
-def _score(
-    candidate: Candidate, split: Split, examples: Sequence[Example], recipe: Recipe, report: Reporter
+def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report: Reporter) -> None:
+    """The tuned model, as it was saved, on the test and on what tells memorising from understanding."""
+    rows = Frozen.read(frozen)
+    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
+    train, test = askable([row.example for row in rows.train]), [row.example for row in rows.test]
+    model = tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
+    candidate, drawn = Prompted(TUNED, model, system=recipe.task.system), draw(recipe, rows)
+    scored = add_likelihoods(_score_test(candidate, test, recipe, report), candidate, model, drawn.test)
+    scored += recall(candidate, model, drawn, recipe, report)
+    if recipe.candidates.tuned_retrieval:
+        found = tuple(retrievers(recipe, train).values())
+        helped = Prompted(TUNED_RETRIEVAL, model, system=recipe.task.system, retrievers=found)
+        scored += _score_test(helped, test, recipe, report)
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+
+
+def _score_test(
+    candidate: Candidate, test: Sequence[Example], recipe: Recipe, report: Reporter
 ) -> list[Scored]:
-    with report.track(f"{candidate.name} on {split}", len(examples), "rows") as advance:
-        completions = candidate.answer(examples, recipe.task.max_new_tokens, advance)
+    with report.track(f"{candidate.name} on test", len(test), "rows") as advance:
+        completions = candidate.answer(test, recipe.task.max_new_tokens, advance)
     if told := _left_out(candidate.name, completions):
         report.say(told)
-    return score_rows(candidate.name, split, examples, completions, scorer_of(recipe))
+    return score_rows(candidate.name, "test", test, completions, scorer_of(recipe))
 
 
 def _left_out(name: str, completions: Sequence[Completion]) -> str:

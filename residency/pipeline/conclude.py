@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_text
-from residency.data.ledger import count_fates
+from residency.data.ledger import Fate, count_fates
+from residency.data.sources import replay_file
 from residency.data.split import Frozen
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
+from residency.verdict.causes import group_causes
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
 from residency.verdict.report_schema import (
@@ -24,24 +26,28 @@ from residency.verdict.report_schema import (
     FindingPart,
     IncompletePart,
     Report,
+    TracedPart,
     TrainingPart,
 )
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
-    """Write `report.json`, `report.html`, `scored.jsonl` and `ledger.jsonl` into the run's `folder`.
+    """Write `report.json` and `report.html`, `scored.jsonl`, `causes.jsonl` and `ledger.jsonl` to `folder`.
 
     A report that is there already for the same stages keeps its date.
     """
-    asked = [
-        name for name in ("baselines", "remote", "compare", "suites-base", "suites-tuned") if name in stages
-    ]
+    asking = ("baselines", "remote", "compare", "recall", "suites-base", "suites-tuned")
+    asked = [name for name in asking if name in stages]
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
+    causes = list(read_jsonl(stages["trace"] / "causes.jsonl"))
     artifact = artifact_folder(stages["train"], inputs.recipe.train.method)
     training = TrainingPart(**read_json(stages["train"] / "training.json"), artifact=str(artifact))
-    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"))
+    replayed = stages["train"] / "replay.jsonl"
+    replay = [Fate.from_json(row) for row in read_jsonl(replayed)] if replayed.is_file() else []
+    fates = [*frozen.fates, *replay]
+    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"), fates)
     report = Report(
         schema_="residency.report/1",
         run=folder.name,
@@ -52,10 +58,12 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
         incomplete=incomplete_of(stages),
         training=training,
-        **weigh(rows, training.curve, inputs.recipe, data)._asdict(),
+        causes=group_causes([TracedPart(**row) for row in causes]),
+        **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
-    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in frozen.fates))
+    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+    write_jsonl(folder / "causes.jsonl", causes)
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())
     return report
@@ -68,7 +76,7 @@ def incomplete_of(stages: Mapping[str, Path]) -> list[IncompletePart]:
     return [IncompletePart(**part) for part in read_json(stages["remote"] / "incomplete.json")]
 
 
-def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any]) -> DataPart:
+def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Sequence[Fate]) -> DataPart:
     findings = [
         FindingPart(
             id=finding.id,
@@ -80,13 +88,17 @@ def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any]) -> DataPa
         for finding in frozen.findings
     ]
     overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
+    files = [
+        FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=examined["rows"][role])
+        for role, name in inputs.names.items()
+    ]
+    if general := len(fates) - len(frozen.fates):
+        name = replay_file(inputs.recipe.train).name
+        files.append(FilePart(file=name, role="replay", sha256=inputs.replay, rows=general))
     return DataPart(
-        files=[
-            FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=examined["rows"][role])
-            for role, name in inputs.names.items()
-        ],
-        rows=len(frozen.fates),
-        fates=count_fates(frozen.fates),
+        files=files,
+        rows=len(fates),
+        fates=count_fates(fates),
         findings=findings,
         test_hash=frozen.test_hash,
         overlap=sum(len(finding.rows) for finding in overlapping),

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.collector import without_collector
+from residency.core.errors import UnfitData
 from residency.core.recipe import Recipe, Split
 from residency.core.records import Source
-from residency.core.workspace import read_json, write_json, write_jsonl, write_text
+from residency.core.workspace import write_json, write_jsonl, write_text
 from residency.data.check import Examination
 from residency.data.excerpt import example_in, excerpt, rows_at, shorten
 from residency.data.findings import Finding, Flag
@@ -31,15 +32,15 @@ _BINS = 12
 _WORST_FIRST = ("error", "warning", "note")
 
 
+@without_collector()
 def tell_findings(
-    inputs: Inputs, checked: Path, frozen: Path | None, refusal: ResidencyError | None, folder: Path
+    inputs: Inputs, examination: Examination, outcome: Frozen | UnfitData | None, folder: Path
 ) -> None:
     """Write `ledger.jsonl`, `check.json`, `review.jsonl` and `check.html`.
 
-    Where training refuses the rows there is no split: their fates are then the files they come from.
+    `outcome` is the split, or why training refuses the rows: their fates are then the files they come from.
     """
-    examination = Examination.read(checked)
-    fates, found, leaks = _outcome(examination, inputs.recipe.split, frozen, refusal)
+    fates, found, leaks = _outcome(examination, inputs.recipe.split, outcome)
     findings = sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
     rows = _flagged_rows(inputs.files, findings)
     suspects = _queue(inputs.recipe, findings, fates, rows["train"])
@@ -49,7 +50,7 @@ def tell_findings(
         "files": {role: [file.name, examination.rows[role]] for role, file in inputs.files.items()},
         "fates": count_fates(fates),
         "checks": [told.finding(finding) for finding in findings],
-        "ceiling": read_json(checked / "examination.json").get("ceiling"),
+        "ceiling": None if examination.ceiling is None else examination.ceiling.to_json(),
         "leaks": leaks,
         "to_review": len(suspects),
         "labels": _labels(examination.examples["train"]),
@@ -70,25 +71,21 @@ class _Outcome(NamedTuple):
     leaks: int
 
 
-def _outcome(
-    examination: Examination, split: Split, frozen: Path | None, refusal: ResidencyError | None
-) -> _Outcome:
-    if frozen is not None:
-        outcome = Frozen.read(frozen)
+def _outcome(examination: Examination, split: Split, outcome: Frozen | UnfitData | None) -> _Outcome:
+    if isinstance(outcome, Frozen):
         return _Outcome(outcome.fates, outcome.findings, outcome.leaks)
     files, twins = examination.examples, examination.twins
-    overlaps = leak_findings(files, twins, split.model_copy(update={"allow_overlap": True}))
-    findings = (*examination.findings, *overlaps, *_refusals(refusal))
+    overlaps = leak_findings(files, twins, split)
+    findings = (*examination.findings, *overlaps, *_refusals(outcome))
     kept = (Fate.of(row, role) for role, rows in files.items() for row in rows)
     fates = with_checks((*examination.fates, *kept), findings)
     in_order = sorted(fates, key=lambda fate: (fate.source.file, fate.source.row))
     return _Outcome(in_order, findings, len(find_leaks(files["train"], files["test"], twins)))
 
 
-def _refusals(refusal: ResidencyError | None) -> Iterator[Finding]:
+def _refusals(refusal: UnfitData | None) -> Iterator[Finding]:
     """Why training refuses the rows, as findings."""
-    errors = refusal.errors if isinstance(refusal, SeveralErrors) else [refusal] if refusal else []
-    for error in errors:
+    for error in refusal.errors if refusal else ():
         what = f"Training refuses this data: {error.what} ({error.where})"
         yield Finding("training-refuses", "error", what, (), error.fix)
 

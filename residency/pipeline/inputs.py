@@ -16,7 +16,7 @@ from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
 from residency.data.lock import Lock
 from residency.data.read import shown_name
-from residency.data.sources import naming_roots, source_hash, sources_of
+from residency.data.sources import naming_roots, replay_file, source_hash, sources_of
 from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate
@@ -186,7 +186,7 @@ class Inputs:
         same but for rounding, and a training that ran out of memory goes on with less from its last
         checkpoint. Nor is how often checkpoints are written, and on how many processes it trains.
         """
-        how = {"checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
+        how = {"replay_file", "checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
         room = self.recipe.task.max_new_tokens
         watched = {**self.scoring, "constraint": self.constraint, "max_new_tokens": room}
@@ -195,19 +195,38 @@ class Inputs:
             "freeze": fingerprint(self.freeze()),
             "train": settings,
             "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
+            **({"replay": self.replay, "suites": self.suites} if self.recipe.train.replay else {}),
             **(watched if self.recipe.train.watch == "score" else {}),
             **machine._asdict(),
+        }
+
+    @cached_property
+    def paraphrases(self) -> str:
+        """SHA-256 of the file of paraphrases; empty where there is none."""
+        file = self.recipe.verdict.paraphrases
+        return "" if file is None else source_hash(file)
+
+    def recall(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of the base on rows seen and unseen, whatever is trained on them."""
+        return {
+            **self.asked(machine),
+            "train_sample": self.recipe.verdict.train_sample,
+            "paraphrases": self.paraphrases,
+            "batch_size": self.recipe.candidates.batch_size,
         }
 
     def compare(self, machine: Machine) -> dict[str, Any]:
         """The tuned model and what is asked of it."""
         return {
-            **self.asked(machine),
+            **self.recall(machine),
             "train": fingerprint(self.train(machine)),
-            "train_sample": self.recipe.verdict.train_sample,
-            "batch_size": self.recipe.candidates.batch_size,
             **(self._retrieval if self.recipe.candidates.tuned_retrieval else {}),
         }
+
+    def trace(self, machine: Machine) -> dict[str, Any]:
+        """The tuned model's failures, and how rows like them are found."""
+        compare = fingerprint(self.compare(machine))
+        return {"compare": compare, "similarity": self.recipe.candidates.similarity}
 
     @property
     def _retrieval(self) -> dict[str, Any]:
@@ -222,6 +241,11 @@ class Inputs:
         if folder is None:
             return {}
         return {file.relative_to(folder).as_posix(): source_hash(file) for file in document_files(folder)}
+
+    @cached_property
+    def replay(self) -> str:
+        """SHA-256 of the general rows that are mixed into training; empty where none are."""
+        return source_hash(replay_file(self.recipe.train)) if self.recipe.train.replay else ""
 
     @cached_property
     def suites(self) -> dict[str, str]:
@@ -255,7 +279,9 @@ class Inputs:
                 "task": {"instructions", "schema_file", "scorer"},
                 "scoring": True,
                 "judge": True,
+                "train": {"replay_file"},
                 "regression": {"suites"},
+                "verdict": {"paraphrases"},
             },
         )
         software = {**self.software, **self.method_software}
@@ -267,6 +293,8 @@ class Inputs:
             self.hashes,
             self.suites,
             self.documents,
+            self.paraphrases,
+            self.replay,
             self.instructions,
             self.base,
         ]

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from residency.chat import Renderer
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Recipe
 from residency.core.records import Example
 from residency.core.workspace import read_json, write_jsonl
 from residency.data.check import Examination, examine
 from residency.data.lock import LOCKED, Lock
 from residency.data.sides import newly_locked
-from residency.data.split import drawn_sides, freeze
+from residency.data.split import Frozen, drawn_sides, freeze
 from residency.evals.scored import require_form
 from residency.evals.scorers import scorer_of
-from residency.models.load import load_tokenizer
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 
 
-def check(recipe: Recipe, folder: Path) -> None:
+def check(recipe: Recipe, folder: Path) -> Examination:
     """Read and examine the rows; writes the examination, with the reasons for which training refuses them."""
     renderer = Renderer(load_tokenizer(locate(recipe.base)))
     examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group)
     stops = (*examination.stops, *_unfit_for_task(examination, recipe))
-    replace(examination, stops=stops).write(folder)
+    examination = replace(examination, stops=stops)
+    examination.write(folder)
+    return examination
 
 
 def require_trainable(checked: Path) -> None:
-    """Raise the reasons for which training refuses the rows, if there are any."""
+    """Raise UnfitData where there are reasons for which training refuses the rows."""
     stops = [ResidencyError(**error) for error in read_json(checked / "examination.json")["stops"]]
     if stops:
-        raise SeveralErrors(stops)
+        raise UnfitData(stops)
 
 
 def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[ResidencyError]:
@@ -71,10 +73,11 @@ def _is_single(example: Example) -> bool:
     return len(example.messages) < 4 and not example.is_text
 
 
-def freeze_rows(recipe: Recipe, checked: Path, lock: Lock, folder: Path) -> None:
+def freeze_rows(recipe: Recipe, examination: Examination, lock: Lock, folder: Path) -> Frozen:
     """Draw the sides; writes the rows of each, the ledger, the test's hash and what is newly locked."""
-    examination, locked = Examination.read(checked), lock.read()
+    locked = lock.read()
     frozen = freeze(examination, recipe.split, recipe.data.near, locked)
     frozen.write(folder)
     new = newly_locked(drawn_sides(examination, frozen).items(), locked)
-    write_jsonl(folder / LOCKED, map(asdict, new))
+    write_jsonl(folder / LOCKED, (known.__dict__ for known in new))
+    return frozen

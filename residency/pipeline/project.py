@@ -144,7 +144,7 @@ def recipe_text(chosen: Mapping[str, Mapping[str, Any]]) -> str:
         lines += ["", f"[{name}]  # {section.__doc__}"]
         for key, option in section.model_fields.items():
             value = chosen.get(name, {}).get(key)
-            lines.append(f"# {option.description}")
+            lines += [f"# {line}" for line in (option.description or "").splitlines()]
             if value is not None:
                 lines.append(f"{key} = {_toml(value)}")
             else:

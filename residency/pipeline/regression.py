@@ -9,6 +9,7 @@ import torch
 
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
+from residency.core.records import Message
 from residency.core.workspace import write_jsonl
 from residency.evals.scored import Scored
 from residency.evals.suites.items import Suite
@@ -17,7 +18,7 @@ from residency.evals.suites.score import score_answers, score_likelihoods
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
-from residency.verdict.decide import BASE, TUNED
+from residency.verdict.ways import BASE, TUNED
 
 _MAX_NEW_TOKENS = 64
 """Enough to see whether a request is declined, and for everything that `general` asks for."""
@@ -52,7 +53,10 @@ def measure_suites(
         likely = [item for item in suite.items if item.wrong]
         asked = [item for item in suite.items if not item.wrong]
         with report.track(f"{candidate} on {suite.name}", len(suite.items), "items") as advance:
-            likelihoods = model.likelihoods([(item.conversation, item.options) for item in likely], advance)
+            options = [
+                (item.conversation, [Message("assistant", text) for text in item.options]) for item in likely
+            ]
+            likelihoods = model.likelihoods(options, advance)
             completions = model.complete([item.conversation for item in asked], _MAX_NEW_TOKENS, advance)
         rows += score_likelihoods(candidate, suite.name, likely, likelihoods)
         rows += score_answers(candidate, suite.name, asked, completions)

@@ -78,7 +78,9 @@ def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Report
         ResidencyError: every configuration failed.
     """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        runner = _Runner(recipe, Bench(recipe, dtype, frozen), folder / "sweep", report)
+        bench = Bench(recipe, dtype, frozen)
+        bench.note_replay(folder, report)
+        runner = _Runner(recipe, bench, folder / "sweep", report)
         trials = runner.run()
         best = min(trials, key=lambda trial: trial.loss)
         if best.training is None:

@@ -17,21 +17,23 @@ from residency.core.processes import is_main
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe, Train
 from residency.core.records import with_system
-from residency.core.workspace import write_json
+from residency.core.workspace import write_json, write_jsonl
 from residency.data.ledger import Checked
 from residency.data.split import Frozen
 from residency.models.adapters import detach_lora
 from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card
 from residency.models.language_model import LocalModel
-from residency.models.load import LoadedBase, load_tokenizer
+from residency.models.load import LoadedBase
 from residency.models.memory import PeakMemory, used_memory
 from residency.models.method import Trainable, count_trainable, load_for_training, make_trainable
 from residency.models.precision import best_device
 from residency.models.source import locate
+from residency.models.tokenizer import load_tokenizer
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.constraint import constraint_of
 from residency.pipeline.plan import gib
+from residency.pipeline.replay import draw_replay
 from residency.pipeline.room import checkpointing, decide_checkpointing
 from residency.pipeline.watch import watch_score
 from residency.training.loop import Side, Trained, Trainer
@@ -45,7 +47,8 @@ class Bench:
         """Render the training and validation rows; the base is loaded when it is first lent."""
         self.recipe, self.dtype, self.rows = recipe, dtype, Frozen.read(frozen)
         renderer, system = Renderer(load_tokenizer(locate(recipe.base))), recipe.task.system
-        self.train = render(renderer, self.rows.train, system)
+        self.replay = draw_replay(recipe, self.rows, renderer)
+        self.train = render(renderer, self.rows.train, system) + render(renderer, self.replay.rows, "")
         self.validation = render(renderer, self.rows.validation, system)
         self._base: LoadedBase | None = None
         self.memory_before = 0
@@ -79,8 +82,19 @@ class Bench:
 
     def name_row(self, side: Side, number: int) -> str:
         """File and line of a row."""
-        rows = {"training": self.rows.train, "validation": self.rows.validation}[side]
+        trained = (*self.rows.train, *self.replay.rows)
+        rows = {"training": trained, "validation": self.rows.validation}[side]
         return str(rows[number].example.source)
+
+    def note_replay(self, folder: Path, report: Reporter) -> None:
+        """Say what is mixed in, if anything, and write `replay.jsonl`, the fates of general rows."""
+        if not self.recipe.train.replay or not is_main():
+            return
+        drawn, wanted = len(self.replay.rows), self.replay.wanted
+        share = drawn / len(self.train)
+        fewer = f"; {wanted:,} were asked for" if drawn < wanted else ""
+        report.say(f"  replay: {drawn:,} general rows, {100 * share:.1f} % of those trained on{fewer}")
+        write_jsonl(folder / "replay.jsonl", (fate.to_json() for fate in self.replay.fates))
 
     def watch(self, model: PreTrainedModel, renderer: Renderer) -> Callable[[], float] | None:
         """What gives the score of the model's answers, if training is to watch it."""
@@ -103,6 +117,7 @@ def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporte
     """Train; writes the artifact and `training.json`. Checkpoints stand in `checkpoints/` until then."""
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
         bench = Bench(recipe, dtype, frozen)
+        bench.note_replay(folder, report)
         training = fit(bench, recipe.train, folder, report)
         if not is_main():
             return
@@ -134,7 +149,8 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
             artifact, card = artifact_folder(folder, settings.method), bench.card(base, settings)
             sharded = trained.weights if trainer.processes.sharded else None
             save_artifact(model, artifact, base, card, sharded)
-    return {**_told(trainer, weights, trained), **memory, "gradient_checkpointing": checkpointed}
+    told = {**_told(trainer, weights, trained), "replay_rows": len(bench.replay.rows)}
+    return {**told, **memory, "gradient_checkpointing": checkpointed}
 
 
 def _told(trainer: Trainer, weights: Trainable, trained: Trained) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.errors import ResidencyError, SeveralErrors, UnfitData
 from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
@@ -20,13 +20,12 @@ from residency.evals.suites.load import load_suites
 from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
 from residency.training.objectives import get_objective
-from residency.training.search import require_optuna
 
 if TYPE_CHECKING:
-    from residency.training.distribution import Alone
-
-if TYPE_CHECKING:
+    from residency.data.check import Examination
+    from residency.data.split import Frozen
     from residency.pipeline.plan import Forecast
+    from residency.training.distribution import Alone
 
 
 class Workflow:
@@ -42,6 +41,8 @@ class Workflow:
         _require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe, workspace)
+        self._examined: Examination | None = None
+        self._split: Frozen | None = None
 
     @cached_property
     def processes(self) -> Alone:
@@ -97,7 +98,7 @@ class Workflow:
         def build(folder: Path) -> None:
             from residency.pipeline.prepare import check
 
-            check(self.recipe, folder)
+            self._examined = check(self.recipe, folder)
 
         return self._stage("check", self.inputs.check(), build)
 
@@ -106,8 +107,9 @@ class Workflow:
         """Stage 2: hold out test and validation.
 
         Raises:
-            ResidencyError: training refuses these rows.
+            UnfitData: training refuses these rows.
         """
+        from residency.data.check import Examination
         from residency.pipeline.prepare import freeze_rows, require_trainable
 
         checked = self.checked
@@ -116,7 +118,8 @@ class Workflow:
         def build(folder: Path) -> None:
             if lock.replaces_another:
                 self.report.say("  the settings of the split changed: a new draw, with another test")
-            freeze_rows(self.recipe, checked, lock, folder)
+            examination = self._examined or Examination.read(checked)
+            self._split = freeze_rows(self.recipe, examination, lock, folder)
 
         lock = self.inputs.lock
         if not is_main():
@@ -130,6 +133,7 @@ class Workflow:
     def answered(self) -> Path:
         """Stage 3: the base and the prompted baselines answer the test."""
         frozen, dtype = self.frozen, self.dtype
+        self._examined = self._split = None  # later stages need the memory
         instructions = self.inputs.instructions
 
         def build(folder: Path) -> None:
@@ -179,8 +183,20 @@ class Workflow:
         return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
 
     @cached_property
+    def recalled(self) -> Path:
+        """Stage 5, the base: what it knew of the rows before, so that only what was learned counts."""
+        frozen, dtype = self.frozen, self.dtype
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_base
+
+            ask_base(self.recipe, dtype, frozen, folder, self.report)
+
+        return self._stage("recall", self.inputs.recall(self.machine), build)
+
+    @cached_property
     def compared(self) -> Path:
-        """Stage 5: the tuned model answers the test, and a sample of the training rows."""
+        """Stage 5: the tuned model answers the test, and what tells memorising from understanding."""
         frozen, trained = self.frozen, self.trained
 
         def build(folder: Path) -> None:
@@ -189,6 +205,18 @@ class Workflow:
             ask_tuned(self.recipe, frozen, trained, folder, self.report)
 
         return self._stage("compare", self.inputs.compare(self.machine), build)
+
+    @cached_property
+    def traced(self) -> Path:
+        """Stage 5, failures: each with the training rows most like it."""
+        frozen, compared = self.frozen, self.compared
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.trace import trace_failures
+
+            trace_failures(self.recipe, frozen, compared, folder)
+
+        return self._stage("trace", self.inputs.trace(self.machine), build)
 
     @cached_property
     def suites(self) -> dict[str, Path]:
@@ -213,7 +241,7 @@ class Workflow:
         }
 
     def conclude(self) -> Path:
-        """Stage 6: the verdict; writes report.json, report.html, scored.jsonl and ledger.jsonl of the run."""
+        """Stage 6: the verdict; writes the report, scored.jsonl, causes.jsonl and ledger.jsonl of the run."""
         from residency.pipeline.conclude import conclude
 
         with self._running():
@@ -223,6 +251,8 @@ class Workflow:
                 **self.prompted,
                 "train": self.trained,
                 "compare": self.compared,
+                "recall": self.recalled,
+                "trace": self.traced,
                 **self.suites,
             }
             if is_main():
@@ -232,17 +262,23 @@ class Workflow:
 
     def examine(self) -> Path:
         """Stages 1 and 2, and their findings told; what training would refuse is one of the findings."""
+        from residency.data.check import Examination
+        from residency.data.split import Frozen
         from residency.pipeline.findings import tell_findings
 
         with self._running():
             stages, refusal = {"check": self.checked}, None
             try:
                 stages = {"freeze": self.frozen}
-            except ResidencyError as error:
+            except UnfitData as error:
                 refusal = error
 
             def build(folder: Path) -> None:
-                tell_findings(self.inputs, self.checked, stages.get("freeze"), refusal, folder)
+                examination = self._examined or Examination.read(self.checked)
+                split = self._split
+                if split is None and "freeze" in stages:
+                    split = Frozen.read(stages["freeze"])
+                tell_findings(self.inputs, examination, split or refusal, folder)
 
             folder = self._stage("findings", self.inputs.findings(str(refusal or "")), build)
             self._note("stopped after check", {name: path.name for name, path in stages.items()})
@@ -352,6 +388,8 @@ def _require_known(recipe: Recipe) -> None:
 
         needs += [require_llguidance, partial(read_schema, recipe.task.schema_file)]
     if recipe.sweep.search == "optuna":
+        from residency.training.search import require_optuna
+
         needs.append(require_optuna)
     if recipe.sweep.varied:
         fix = "Run it without torchrun, or take [sweep] out."

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
@@ -30,7 +31,10 @@ from residency.evals.statistics import (
     unpaired,
     wilson,
 )
-from residency.verdict import reasons
+from residency.verdict import headline, reasons
+from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.knowledge import signs
+from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
     CeilingPart,
@@ -43,16 +47,8 @@ from residency.verdict.report_schema import (
     ShareOfRows,
     VerdictPart,
 )
+from residency.verdict.ways import TRAINED, TUNED, TUNED_RETRIEVAL, way_of
 
-BASE = "base"
-TUNED = "tuned"
-TUNED_RETRIEVAL = "tuned+retrieval"
-_WAYS: dict[str, Recommendation] = {
-    "retrieved": "retrieve",
-    "documents": "retrieve",
-    "classifier": "classifier",
-}
-"""What to recommend where a candidate does as well as tuned; for all others `prompt`."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 
 
@@ -146,51 +142,65 @@ def pick_failures(rows: Sequence[Scored], most: int = 10) -> list[FailurePart]:
 def best_baseline(candidates: Sequence[CandidateSummary]) -> CandidateSummary:
     """The candidate without training that has the highest mean; of equals the one with the shorter prompt."""
     return max(
-        (candidate for candidate in candidates if candidate.name not in (TUNED, TUNED_RETRIEVAL)),
+        (candidate for candidate in candidates if candidate.name not in TRAINED),
         key=lambda candidate: (candidate.mean, -candidate.prompt_tokens_per_call),
     )
+
+
+class Beside(NamedTuple):
+    """What the reasons tell beside the scored rows; it decides nothing."""
+
+    overlap: int = 0
+    """Test rows whose input stands in the training rows too."""
+    regressed: str | None = None
+    """What the suites say."""
+    ceiling: CeilingPart | None = None
+    """What no model can exceed."""
 
 
 def decide(
     rows: Sequence[Scored],
     curve: Sequence[CurvePoint],
     settings: Verdict,
-    overlap: int = 0,
-    regressed: str | None = None,
-    ceiling: CeilingPart | None = None,
+    advice: AdvicePart,
+    beside: Beside,
 ) -> VerdictPart:
-    """The verdict from the scored rows, the training curve, the recipe's [verdict] and what the data tells.
-
-    `regressed` is what the suites say; it is told and decides nothing.
+    """The verdict from the scored rows, the training curve, the recipe's [verdict] and the advice.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs; see `compare` and `measure_gap`.
     """
     comparisons = {comparison.a: comparison for comparison in compare(rows, settings.confidence)}
-    candidates = summarise(rows, settings.confidence)
-    tuned = next(candidate for candidate in candidates if candidate.name == TUNED)
-    best = best_baseline(candidates)
+    candidates = {candidate.name: candidate for candidate in summarise(rows, settings.confidence)}
+    tuned, best = candidates[TUNED], best_baseline(list(candidates.values()))
     pair, paired_rows = comparisons[best.name], _pairs(rows, settings.confidence)[best.name]
     gate = _gate(tuned, pair, settings)
-    recommend = _recommend(gate, best, pair, settings)
+    recommend, way = _recommend(gate, best, pair, settings, advice)
+    memorisation = measure_memorisation(rows, settings.confidence)
     needed = None
     if gate == "cannot tell":
         needed = _rows_needed(tuned, paired_rows, pair, settings)
     said = [
+        headline.what_to_do(recommend, gate, candidates.get(way or ""), pair),
+        headline.as_good(way, gate, advice),
+        reasons.use_instead(candidates[way], settings.minimum) if way and way != TUNED else None,
+        headline.knowledge(recommend, advice.knowledge),
         reasons.level(tuned, best),
         reasons.difference(pair, len(comparisons.keys() - {TUNED_RETRIEVAL})),
         reasons.part_marks(pair),
         reasons.against_margin(pair, settings),
         reasons.against_minimum(tuned, settings.minimum),
-        reasons.below_ceiling(tuned, ceiling, settings.minimum),
-        reasons.use_instead(best, settings.minimum) if recommend in ("prompt", *_WAYS.values()) else None,
+        reasons.below_ceiling(tuned, beside.ceiling, settings.minimum),
+        headline.pays_back(way, pair, advice),
         reasons.more_rows(gate, needed),
         reasons.could_tell(gate, paired_rows, settings.confidence),
         reasons.with_retrieval(comparisons.get(TUNED_RETRIEVAL)),
-        regressed,
-        reasons.overlapping(overlap, tuned.n),
+        beside.regressed,
+        reasons.overlapping(beside.overlap, tuned.n),
         reasons.memorised(curve),
-        reasons.train_gap(measure_gap(rows, settings.confidence)),
+        reasons.learned(memorisation)
+        if memorisation
+        else reasons.train_gap(measure_gap(rows, settings.confidence)),
         reasons.few_rows(tuned),
         reasons.alike(tuned),
         reasons.no_failure(tuned, settings.confidence),
@@ -209,14 +219,23 @@ def _gate(tuned: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> G
     return "cannot tell"
 
 
-def _recommend(gate: Gate, best: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> Recommendation:
-    """The best baseline is advised where tuned is shown not to be better and it is good enough itself."""
+def _recommend(
+    gate: Gate, best: CandidateSummary, pair: ComparisonPart, settings: Verdict, advice: AdvicePart
+) -> tuple[Recommendation, str | None]:
+    """The way, and the candidate that stands for it; tuned only where it may ship and nothing saves it.
+
+    Where no candidate is shown to be as good as all others, the best baseline is still advised if tuned is
+    shown not to be better and it is good enough itself.
+    """
+    if advice.cheapest is not None and (gate != "ship" or advice.saves):
+        return way_of(advice.cheapest), advice.cheapest
     if gate == "ship":
-        return "fine-tune"
-    not_better = pair.interval.high <= settings.margin
-    if not_better and best.passed and best.mean >= settings.minimum:
-        return _WAYS.get(best.name, "prompt")
-    return "cannot tell"
+        return "fine-tune", TUNED
+    if pair.interval.high <= settings.margin and best.passed and best.mean >= settings.minimum:
+        return way_of(best.name), best.name
+    if advice.knowledge is not None and signs(advice.knowledge):
+        return "retrieve", advice.knowledge.looked_up
+    return "cannot tell", None
 
 
 def _rows_needed(

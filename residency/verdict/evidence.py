@@ -8,18 +8,23 @@ from typing import Any, NamedTuple
 from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
 from residency.verdict import reasons
-from residency.verdict.costs import add_costs
-from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.advice import advise
+from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.costs import training_seconds
+from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.memorisation import measure_memorisation
+from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
+from residency.verdict.remote_costs import add_costs
 from residency.verdict.report_schema import (
     CandidateSummary,
     ComparisonPart,
-    CurvePoint,
     DataPart,
     FailurePart,
     GapPart,
     RegressionPart,
     Report,
+    TrainingPart,
     VerdictPart,
 )
 
@@ -28,35 +33,43 @@ class Evidence(NamedTuple):
     """The parts of the report that rest on scored rows, by their names there."""
 
     candidates: list[CandidateSummary]
+    advice: AdvicePart
     comparisons: list[ComparisonPart]
     gap: GapPart
+    memorisation: MemorisationPart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
     verdict: VerdictPart
 
 
-def weigh(rows: Sequence[Scored], curve: Sequence[CurvePoint], recipe: Recipe, data: DataPart) -> Evidence:
-    """The evidence of the rows; curve and data go into the verdict's reasons alone.
+def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: DataPart) -> Evidence:
+    """The evidence of the rows; the training's curve and the data go into the verdict's reasons alone.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs.
     """
     settings, margin = recipe.verdict, recipe.regression.margin
     regressions = find_regressions(rows, margin, settings.confidence)
+    comparisons = compare(rows, settings.confidence)
+    candidates = add_costs(summarise(rows, settings.confidence), rows, recipe.candidates)
+    advice = advise(candidates, rows, settings, recipe.prices, training_seconds(training))
+    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling)
     return Evidence(
-        add_costs(summarise(rows, settings.confidence), rows, recipe.candidates),
-        compare(rows, settings.confidence),
+        candidates,
+        advice,
+        comparisons,
         measure_gap(rows, settings.confidence),
+        measure_memorisation(rows, settings.confidence),
         pick_failures(rows),
         regressions,
-        decide(rows, curve, settings, data.overlap, reasons.regressed(regressions, margin), data.ceiling),
+        decide(rows, training.curve, settings, advice, beside),
     )
 
 
 def recompute(rows: Sequence[Scored], report: Report) -> Report:
     """The report with its evidence made anew from the rows, by the report's own recipe and curve."""
     recipe = Recipe.model_validate(report.recipe)
-    evidence = weigh(rows, report.training.curve, recipe, report.data)
+    evidence = weigh(rows, report.training, recipe, report.data)
     return report.model_copy(update=evidence._asdict())
 
 

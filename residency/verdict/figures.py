@@ -36,6 +36,11 @@ def points(difference: float) -> str:
     return "0.0" if text in {"+0.0", "−0.0"} else text
 
 
+def nats(gain: float) -> str:
+    """1.234 -> `+1.23 nats a token`."""
+    return f"{gain:+.2f} nats a token".replace("-", "−")
+
+
 def points_range(interval: Interval) -> str:
     """`+66.1 to +80.2`."""
     return f"{points(interval.low)} to {points(interval.high)}"

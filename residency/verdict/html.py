@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from residency.core.money import amount
 from residency.core.progress import duration
 from residency.verdict import figures
 from residency.verdict.charts import Dot, curve_svg, dots_svg, fates_svg
-from residency.verdict.decide import TUNED, best_baseline
+from residency.verdict.decide import best_baseline
 from residency.verdict.report_schema import CandidateSummary, GapPart, Report
+from residency.verdict.ways import TUNED
 
 _LONGEST_TEXT = 1500
 _INSIDE_A_FIGURE = re.compile(r"(?<=\d) (?=%|points\b)|(?<=\bp) (?=&lt;|=)|(?<=&lt;) (?=\d)|(?<==) (?=\d)")
-_USED_ROWS = ("train", "validation", "test")
+_USED_ROWS = ("train", "replay", "validation", "test")
 
 
 def render_html(report: Report) -> str:
@@ -37,6 +40,7 @@ def render_html(report: Report) -> str:
         "configuration": figures.configuration,
         "trial_status": figures.trial_status,
         "duration": duration,
+        "amount": partial(amount, currency=report.advice.currency),
         "unbroken": _unbroken,
         "shortened": _shortened,
     }
@@ -47,6 +51,7 @@ def render_html(report: Report) -> str:
         report=report,
         style=page_style(),
         tuned=by_name[TUNED],
+        costs={cost.name: cost for cost in report.advice.costs},
         best=best_baseline(report.candidates),
         held=figures.held(report.recipe),
         billed=[candidate for candidate in report.candidates if candidate.cost_per_call is not None],
@@ -56,6 +61,8 @@ def render_html(report: Report) -> str:
         gap_chart=_gap_chart(report.gap),
         fates_chart=fates_svg(fates),
         marked=_marked,
+        points=figures.points,
+        nats_alone=lambda gain: figures.nats(gain).removesuffix(" nats a token"),
     )
 
 

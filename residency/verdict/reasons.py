@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from residency.core.recipe import Verdict
 from residency.evals.statistics import POWER, Interval, Paired, detectable, rule_of_three
@@ -10,12 +10,14 @@ from residency.training.curve import best_of, lowest_loss, overfits_since
 from residency.verdict.figures import (
     ceiling_bound,
     count,
+    nats,
     p_value,
     percent,
     percent_range,
     points,
     points_range,
 )
+from residency.verdict.memorisation_schema import GainPart, MemorisationPart, RecitalPart, TwinsPart
 from residency.verdict.report_schema import (
     CandidateSummary,
     CeilingPart,
@@ -186,6 +188,47 @@ def train_gap(gap: GapPart) -> str | None:
     return None
 
 
+def learned(part: MemorisationPart) -> str:
+    """Whether tuned generalises or memorises, with the figures that say so."""
+    said = [
+        _carried("rows right", part.score, lambda gain: f"{points(gain)} points"),
+        part.likelihood and _carried("likelihood of the answers wanted", part.likelihood, nats),
+        part.twins and part.twins.sign == "memorises" and _lost_in_twins(part.twins),
+        part.recitals and part.recitals.sign == "memorises" and _recited(part.recitals),
+    ]
+    figures = "; ".join(text for text in said if text)
+    answers = {
+        "generalises": "What tuned learned carries over to rows it never saw",
+        "memorises": "Tuned knows its training rows rather than the task",
+        "cannot tell": "Whether tuned generalises or memorises cannot be told",
+    }
+    return f"{answers[part.answer]}. {figures[0].upper()}{figures[1:]}."
+
+
+def _carried(measure: str, gain: GainPart, told: Callable[[float], str]) -> str:
+    gained = f"{measure}: {told(gain.train)} against the base on training rows and {told(gain.held_out)} on"
+    if gain.carry_over is None or gain.carry_over_interval is None:
+        return f"{gained} held-out ones, where the first may be nothing"
+    low, high = gain.carry_over_interval
+    share = f"{100 * gain.carry_over:.0f} % carry over, {100 * low:.0f} to {100 * high:.0f} %"
+    return f"{gained} held-out ones ({share})"
+
+
+def _lost_in_twins(twins: TwinsPart) -> str:
+    return (
+        f"in other words, {percent(twins.twin)} of {count(twins.n)} training rows right instead of "
+        f"{percent(twins.original)} ({points(twins.difference)} points, {points_range(twins.interval)})"
+    )
+
+
+def _recited(recitals: RecitalPart) -> str:
+    return (
+        f"{percent(recitals.tuned)} of {count(recitals.n)} training answers recited from their beginning, "
+        f"{percent(recitals.base)} by the base, and {percent(recitals.held_out)} of "
+        f"{count(recitals.held_out_n)} held-out ones"
+    )
+
+
 def overlapping(overlap: int, n: int) -> str | None:
     """Test rows that the model was trained on."""
     if not overlap:
@@ -207,7 +250,7 @@ def regressed(parts: Sequence[RegressionPart], margin: float) -> str | None:
             f"{points(part.low)} to {points(part.high)})"
             for part in worse
         )
-        advice = "Train fewer epochs or at a lower rate, or mix in rows of a general kind."
+        advice = "Train fewer epochs or at a lower rate, or mix in general rows (train.replay)."
         return f"Training cost ability elsewhere: {lost}. {advice}"
     unclear = [part.suite for part in parts if not part.kind and part.verdict == "cannot tell"]
     if unclear:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from residency.evals.noninferiority import noninferiority
 from residency.evals.scored import Scored
-from residency.verdict.decide import BASE, TUNED
 from residency.verdict.report_schema import RegressionPart
+from residency.verdict.ways import BASE, TUNED
 
 
 def find_regressions(rows: Sequence[Scored], margin: float, confidence: float) -> list[RegressionPart]:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
+from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.memorisation_schema import MemorisationPart
+from residency.verdict.part import Count, Part, Share
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
 Gate = Literal["ship", "do not ship", "cannot tell"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    """A part of the report: frozen, and unknown keys are mistakes."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        validate_by_name=True,
-        serialize_by_alias=True,
-    )
 
 
 class BasePart(Part):
@@ -45,7 +33,7 @@ class FilePart(Part):
     file: str
     """Its name."""
     role: str
-    """What it was read for: train, validation or test."""
+    """What it was read for: train, validation, test or replay."""
     sha256: str
     """Hash of its bytes; of a folder or dataset, over its files' names and hashes."""
     rows: Count
@@ -245,7 +233,9 @@ class TrainingPart(Part):
     trainable_share: Share
     """The first divided by the second."""
     rows: Count
-    """Training rows."""
+    """Training rows, those of `replay_rows` among them."""
+    replay_rows: Count = 0
+    """General rows mixed in, so that less is forgotten."""
     tokens: Count
     """Tokens of the training rows, an epoch."""
     supervised_tokens: Count
@@ -317,6 +307,64 @@ class FailurePart(Part):
     """What differs, as the scorer says."""
 
 
+Cause = Literal["cut off", "form", "unseen label", "doubted row", "far", "taught", "confused", "other"]
+
+
+class NearRowPart(Part):
+    """A training row like a failed one."""
+
+    source: str
+    """`file:row`."""
+    prompt: str
+    """What it asks."""
+    answer: str
+    """What it answers."""
+    cosine: float
+    """How like the failed row it is, at most 1."""
+    teaches_wrong: bool
+    """Whether its answer is the wrong one that was given."""
+    checks: list[str]
+    """Checks that doubt its answer."""
+
+
+class TracedPart(Part):
+    """A failure with its cause and the training rows most like it."""
+
+    cause: Cause
+    """The first cause that fits; docs/compare.md has them in order."""
+    pair: str
+    """Where answers are labels: the one wanted and the one given."""
+    example_id: str
+    """Hash of the row's content."""
+    source: str
+    """`file:row`."""
+    prompt: str
+    """The last user turn."""
+    expected: str
+    """The answer wanted."""
+    got: str
+    """The answer given."""
+    nearest: list[NearRowPart]
+    """At most three of its ten nearest training rows, those that teach the wrong answer first."""
+
+
+class CausePart(Part):
+    """Failures with one cause."""
+
+    cause: Cause
+    """What they have in common."""
+    pair: str
+    """Where answers are labels: the one wanted and the one given."""
+    n: Annotated[int, Field(ge=1)]
+    """Failures with this cause and pair."""
+    meaning: str
+    """The cause, in plain words."""
+    fix: str
+    """What to do about it."""
+    failures: list[TracedPart]
+    """At most three of them; all stand in the run's `causes.jsonl`."""
+
+
 class RegressionPart(Part):
     """The tuned model against the base on a suite, or on one kind of its items."""
 
@@ -376,10 +424,16 @@ class Report(Part):
     """Candidates that stopped at `max_cost`; they have no figures."""
     comparisons: list[ComparisonPart]
     """The tuned model against every other candidate."""
+    advice: AdvicePart
+    """What each candidate costs, and the cheapest that is good enough."""
     training: TrainingPart
     gap: GapPart
+    memorisation: MemorisationPart | None = None
+    """None where the base was not asked training rows."""
     failures: list[FailurePart]
     """At most ten rows the tuned model failed, of as many kinds as there are."""
+    causes: list[CausePart] = []
+    """All rows the tuned model failed by their causes in the training rows, the commonest first."""
     regressions: list[RegressionPart] = []
     """What training cost elsewhere, suite by suite and kind by kind; empty where no suite was asked."""
     verdict: VerdictPart

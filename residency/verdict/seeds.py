@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from residency.core.errors import ResidencyError
 from residency.evals.scored import Scored
 from residency.evals.statistics import SeedSpread, seed_spread
-from residency.verdict.decide import TUNED, best_baseline, by_row, summarise
+from residency.verdict.decide import best_baseline, by_row, summarise
 from residency.verdict.report_schema import Report
+from residency.verdict.ways import TUNED
 
 
 class AcrossSeeds(NamedTuple):

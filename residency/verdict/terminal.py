@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from rich.box import ROUNDED, SIMPLE_HEAD
 from rich.console import Console, Group
@@ -10,9 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from residency.core.money import amount
 from residency.core.progress import duration
 from residency.evals.statistics import Interval
-from residency.verdict.decide import TUNED
 from residency.verdict.figures import (
     choice_line,
     configuration,
@@ -27,7 +29,9 @@ from residency.verdict.figures import (
     thousand_cost,
     trial_status,
 )
-from residency.verdict.report_schema import CandidateSummary, RegressionPart, Report, TrialPart
+from residency.verdict.memorisation_schema import MemorisationPart
+from residency.verdict.report_schema import CandidateSummary, CausePart, RegressionPart, Report, TrialPart
+from residency.verdict.ways import TUNED
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
 
@@ -43,6 +47,7 @@ def render_terminal(report: Report, console: Console) -> None:
     for part in report.incomplete:
         console.print(Text(incomplete(part), "yellow"), soft_wrap=True)
     console.print(_comparisons(report))
+    console.print(_costs(report))
     if any(candidate.parts for candidate in report.candidates):
         console.print(_parts(report.candidates))
     if report.regressions:
@@ -54,10 +59,26 @@ def render_terminal(report: Report, console: Console) -> None:
     took = f"{training.steps:,} steps in {duration(training.seconds)}, {memory}"
     kind = "Model" if training.method == "full" else "Adapter"
     places = [("Training", took), ("Run", report.run), (kind, training.artifact)]
+    if report.causes:
+        places.insert(0, ("Failures", _causes(report.causes)))
     if ceiling := report.data.ceiling:
         places.insert(0, ("Ceiling", f"{percent(ceiling.value)} ({percent_range(ceiling.interval)})"))
+    if learned := report.memorisation:
+        places.insert(0, ("Learned", _learned(learned)))
     for name, text in places:
         console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
+
+
+def _learned(part: MemorisationPart) -> str:
+    """The answer, and how much of each gain carries over."""
+    gains = (("rows right", part.score), ("likelihood", part.likelihood))
+    shares = [
+        f"{100 * gain.carry_over:.0f} % of the gain in {name}"
+        for name, gain in gains
+        if gain and gain.carry_over is not None
+    ]
+    told = f"; held-out rows have {' and '.join(shares)}" if shares else ""
+    return part.answer + told
 
 
 def _verdict(report: Report) -> Panel:
@@ -68,9 +89,15 @@ def _verdict(report: Report) -> Panel:
         (report.verdict.recommend, "bold"),
     )
     reasons = Table.grid(padding=(0, 1))
-    for reason in report.verdict.reasons:
+    first, *others = report.verdict.reasons
+    for reason in others:
         reasons.add_row(Text("•", colour), Text(reason))
-    return Panel(Group(head, Text(), reasons), box=ROUNDED, border_style=colour, padding=(1, 2))
+    return Panel(
+        Group(head, Text(), Text(first, "bold"), Text(), reasons),
+        box=ROUNDED,
+        border_style=colour,
+        padding=(1, 2),
+    )
 
 
 def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
@@ -147,6 +174,35 @@ def sweep_table(trials: Sequence[TrialPart]) -> Group:
             style="bold" if trial.chosen else "",
         )
     return Group(table, Text("chosen on the validation rows; the test rows had no part in it"))
+
+
+def _costs(report: Report) -> Table:
+    """What each candidate costs; the cheapest good one stands out."""
+    write = partial(amount, currency=report.advice.currency)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cost")
+    for title in ("1,000 calls", "1,000 right", "to start", "tuned pays after", "not worse"):
+        table.add_column(title, justify="right")
+    pays = next(cost.break_even for cost in report.advice.costs if cost.name == TUNED)
+    for cost in report.advice.costs:
+        amounts = (cost.per_thousand, cost.per_thousand_right, cost.to_start)
+        after = pays.get(cost.name, 0)
+        table.add_row(
+            Text(cost.name),
+            *("–" if money is None else write(money) for money in amounts),
+            "never" if after is None else f"{count(after)} calls" if after else "–",
+            "yes" if cost.not_worse else "not shown",
+            style="bold" if cost.name == report.advice.cheapest else "",
+        )
+    return table
+
+
+def _causes(causes: Sequence[CausePart]) -> str:
+    """`12 taught, 5 far`: failures by cause, whatever the answers."""
+    counts: Counter[str] = Counter()
+    for part in causes:
+        counts[part.cause] += part.n
+    return ", ".join(f"{count(n)} {cause}" for cause, n in counts.most_common())
 
 
 def _comparisons(report: Report) -> Table:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable
 
 import pytest
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from residency.chat import Renderer
@@ -18,6 +20,16 @@ def packaged() -> PreTrainedTokenizerFast:
     assert spec is not None and spec.submodule_search_locations
     folder = spec.submodule_search_locations[0]
     return AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+
+
+@pytest.fixture(scope="session")
+def vocabulary(packaged):
+    """The packaged vocabulary, cut as these families cut: a run of line ends is one piece."""
+    tokenizer = copy.deepcopy(packaged)
+    pieces = pre_tokenizers.Split(Regex(r"\s*[\r\n]+|\s+(?!\S)| ?\S+|\s+"), "isolated")
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, plain])
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

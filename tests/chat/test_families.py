@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import pytest
-from tokenizers import AddedToken, Regex, pre_tokenizers
+from tokenizers import AddedToken
 
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
@@ -90,16 +90,6 @@ CONVERSATIONS = [
 
 def template_of(name: str) -> str:
     return (files("trl") / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def vocabulary(packaged):
-    """The packaged vocabulary, cut as these families cut: a run of line ends is one piece."""
-    tokenizer = copy.deepcopy(packaged)
-    pieces = pre_tokenizers.Split(Regex(r"\s*[\r\n]+|\s+(?!\S)| ?\S+|\s+"), "isolated")
-    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, plain])
-    return tokenizer
 
 
 def dress(vocabulary, template: str, specials: str, eos: str):

@@ -13,9 +13,7 @@ from residency.core.errors import ResidencyError
 from residency.core.records import Conversation, Message, Source, ToolCall, share_tools
 from residency.data.rows import Row
 from residency.data.shapes import to_example
-from tests.chat.test_families import CHATML, LLAMA3, dress, template_of, vocabulary
-
-__all__ = ["vocabulary"]
+from tests.chat.test_families import CHATML, LLAMA3, dress, template_of
 
 # Written for these tests, after the forms that Hermes 2 Pro, Mistral 7B v0.3 and DeepSeek V3 have.
 HERMES = (

@@ -77,7 +77,8 @@ def test_a_signal_from_the_keyboard_ends_cleanly(tmp_path, tiny_base):
     """A real Ctrl-C in the real process, sent by the training step itself."""
     recipe = write_project(tmp_path / "project", tiny_base)
     code = f"""
-import os
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored
 from residency.cli import main
 from residency.training.loop import Trainer
 whole = Trainer.step

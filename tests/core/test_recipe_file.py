@@ -80,6 +80,20 @@ def test_mistakes_in_a_sweep(write, sweep, key, what):
     assert told.startswith(what)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "what"),
+    [
+        ('"gpt" = [1, 2]', 'prices.tokens = "gpt" is not allowed: input should be'),
+        ("tuned = [1]", "prices.tokens = [1] is not allowed: field required"),
+        ("tuned = [1, -2]", "prices.tokens = -2 is not allowed: input should be greater"),
+    ],
+)
+def test_mistakes_in_a_table_of_prices_name_its_key(write, tokens, what):
+    ((told, where, fix),) = mistakes(write(f"{MINIMAL}[prices]\ntokens = {{ {tokens} }}\n"))
+    assert where == "FILE: prices.tokens" and fix.startswith("For candidates that will run where tokens")
+    assert told.startswith(what)
+
+
 def test_an_empty_sweep_is_none(write):
     assert load_recipe(write(MINIMAL + "[sweep]\n")).sweep.varied == {}
     swept = load_recipe(write(MINIMAL + "[sweep]\nepochs = [1, 2]\n"), ["sweep.rank=[8]"])
@@ -229,6 +243,8 @@ def test_the_keys_that_are_paths():
         ("judge", "rubric"),
         ("judge", "golden"),
         ("candidates", "documents"),
+        ("verdict", "paraphrases"),
+        ("train", "replay_file"),
     }
 
 

@@ -9,9 +9,9 @@ from residency.core.errors import ResidencyError
 from residency.core.records import Conversation
 
 
-class Rendered(NamedTuple):
-    ids: list[int]
-    supervised: list[bool]
+class Counts(NamedTuple):
+    tokens: int
+    supervised: int
 
 
 class WordRenderer:
@@ -20,8 +20,8 @@ class WordRenderer:
     It refuses two user turns in a row, as some templates do, and reads <|end|> as structure.
     """
 
-    def render_each(self, conversations: Sequence[Conversation]) -> list[Rendered | ResidencyError]:
-        return [self._render(conversation) for conversation in conversations]
+    def count_each(self, conversations: Sequence[Conversation]) -> list[Counts | ResidencyError]:
+        return [self._count(conversation) for conversation in conversations]
 
     def prompt_ids(self, conversation: Conversation) -> list[int]:
         return [0 for turn in conversation for _ in turn.content.split()]
@@ -29,14 +29,13 @@ class WordRenderer:
     def special_token_in(self, conversation: Conversation) -> str | None:
         return "<|end|>" if any("<|end|>" in turn.content for turn in conversation) else None
 
-    def _render(self, conversation: Conversation) -> Rendered | ResidencyError:
+    def _count(self, conversation: Conversation) -> Counts | ResidencyError:
         roles = [turn.role for turn in conversation]
         if ("user", "user") in zip(roles, roles[1:], strict=False):
             return ResidencyError("The template refuses two user turns in a row.", "chat", "Join them.")
         words = [(turn.role, word) for turn in conversation for word in turn.content.split()]
-        return Rendered(
-            [0] * len(words), [role in ("assistant", "text") and word != "mute" for role, word in words]
-        )
+        learned = [role in ("assistant", "text") and word != "mute" for role, word in words]
+        return Counts(len(words), sum(learned))
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,18 @@ def test_unusable_rows_are_dropped_and_unreadable_ones_always():
     assert list(fixed.rows) == contents[1:]
 
 
+def test_answers_rated_bad_stay_and_are_held_against_no_other():
+    contents = [
+        {"prompt": "a", "completion": "1", "label": True},
+        {"prompt": "a", "completion": "2", "label": False},
+        {"prompt": "a", "completion": "3", "label": False},
+    ]
+    rows = rows_of(contents)
+    refused = {row.source: Fate(row.source, "refused", "rated bad") for row in rows[1:]}
+    fixed = fix(rows, Data(train="f.jsonl"), refused, {})
+    assert (list(fixed.rows), fixed.actions) == (contents, ())
+
+
 def test_personal_data_becomes_placeholders_in_input_and_answer():
     fixed = mend(
         [pair("I am ann.lee@example.org", "Wrote to ann.lee@example.org.", mail="ann.lee@example.org")]

@@ -3,6 +3,8 @@ from collections import Counter
 
 import pytest
 
+from residency.data.checks.spans import Span, merge_overlaps
+from residency.data.excerpt import shorten
 from residency.data.mend import (
     JsonForm,
     clear_majority,
@@ -119,3 +121,16 @@ def test_nothing_secret_is_shown():
     assert "4111" not in shown
     assert "ann.lee" not in shown
     assert shown.startswith("pay [PAYMENT_CARD")
+
+
+def test_a_key_longer_than_an_excerpt_is_not_shown():
+    key = f"-----BEGIN PRIVATE KEY-----\n{'MIIEvQ8x' * 200}\n-----END PRIVATE KEY-----"
+    assert shorten(f"my key {key} leaked") == "my key [PRIVATE_KEY] leaked"
+    assert shorten(f"my key {key[:700]}") == "my key [PRIVATE_KEY]"
+
+
+def test_stretches_that_overlap_are_replaced_to_the_end_of_the_last():
+    """a: 0-6, b: 4-9, c: 8-11 overlap in a chain; d begins where they end."""
+    spans = [Span("b", 4, 9), Span("a", 0, 6), Span("c", 8, 11), Span("d", 11, 13)]
+    assert merge_overlaps(spans) == [Span("a", 0, 11), Span("d", 11, 13)]
+    assert Redaction(lambda text: spans)("0123456789abcdef") == "[A][D]def"

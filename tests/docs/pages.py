@@ -151,7 +151,8 @@ def _fields(schema: Schema, part: Schema, prefix: str) -> Iterator[tuple[str, st
         path = f"{prefix}{key}"
         yield f"`{path}`", _type(field), _bounds(field), _meaning(schema, field)
         listed = field.get("type") == "array"
-        held = field["items"] if listed else field
+        choices = field.get("anyOf", [field])
+        held = field["items"] if listed else next((c for c in choices if "$ref" in c), field)
         if "$ref" in held and "properties" in (inner := _referred(schema, held)):
             yield from _fields(schema, inner, f"{path}[]." if listed else f"{path}.")
 
@@ -180,6 +181,8 @@ def _type(field: Schema) -> str:
     if "$ref" in field:
         return "interval" if _name(field["$ref"]) == "Interval" else "object"
     if field["type"] == "array":
+        if "prefixItems" in field:
+            return " and ".join(_type(item) for item in field["prefixItems"])
         return f"list of {_type(field['items'])}s"
     if isinstance(field.get("additionalProperties"), Mapping):
         return f"name to {_type(field['additionalProperties'])}"

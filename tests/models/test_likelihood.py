@@ -45,7 +45,8 @@ def test_texts_are_weighed_as_the_assistant_would_write_them(tmp_path):
     base = load_base(Base(model=str(write_tiny_base(tmp_path / "tiny"))), torch.float32)
     model = LocalModel(base.model, base.renderer, 4)
     past = Conversation((Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "2 + 2?")))
-    questions = [(past, ["4", "five"]), (past[:1], ["Hello"])]
+    told = [Message("assistant", text) for text in ("4", "five", "Hello")]
+    questions = [(past, told[:2]), (past[:1], told[2:])]
     found = model.likelihoods(questions, no_progress)
     # the tiny base's tokens are bytes, so an answer has as many as it has letters; the stop token is not one
     assert [[likelihood.tokens for likelihood in row] for row in found] == [[1, 4], [5]]

@@ -15,7 +15,7 @@ import pytest
 
 from residency.cli import main
 
-STAGES = ("check", "freeze", "baselines", "train", "compare")
+STAGES = ("check", "freeze", "baselines", "train", "compare", "recall")
 FINISHED = "  finished before, not repeated"
 
 

@@ -14,8 +14,10 @@ from residency.evals.scored import score_rows
 from residency.evals.scorers import get_scorer
 from residency.models.scripted import ScriptedModel
 from residency.pipeline.baselines import Sides, baselines, retrievers
-from residency.verdict.decide import TUNED, TUNED_RETRIEVAL, decide, summarise
+from residency.verdict.decide import summarise
+from residency.verdict.ways import TUNED, TUNED_RETRIEVAL
 from tests.candidates.rows import row
+from tests.verdict.sample_report import judge
 
 COLOURS = ("red", "blue", "green", "black", "white")
 NOBODY = ScriptedModel(lambda _: "no idea")
@@ -59,7 +61,7 @@ def judged(recipe, model, train, test, tuned=NOBODY, instructions=""):
     sample = train[:10]
     rows += score_rows(TUNED, "train", sample, Prompted(TUNED, tuned).answer(sample, 50, no_progress), scorer)
     shares = {summary.name: summary.mean for summary in summarise(rows, 0.95)}
-    return shares, choices, decide(rows, [], recipe.verdict)
+    return shares, choices, judge(rows, recipe.verdict)
 
 
 def copy_last(conversation):

@@ -23,7 +23,7 @@ def run_with(done, tmp_path, method: str, *overrides: str) -> tuple[Line, dict]:
     options = [word for o in (f"train.method={method}", *overrides) for word in ("--set", o)]
     called = line("run", recipe, *options)
     assert called.code == 0, called.err
-    assert called.kept() == ["check", "freeze", "baselines"]
+    assert called.kept() == ["check", "freeze", "baselines", "recall"]
     assert called.built() == ["train", "compare"]
     name = next(text.split()[1] for text in called.out.splitlines() if text.startswith("Run "))
     return line, read_json(line.home / "runs" / name / "report.json")

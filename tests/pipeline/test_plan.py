@@ -106,7 +106,7 @@ def test_a_price_an_hour_gives_the_cost():
 
 
 def test_the_verb_tells_rows_steps_memory_time_and_cost(line, recipe):
-    told = line("plan", recipe, "--price", "3600", "--json")
+    told = line("plan", recipe, "--set", "prices.hour=3600", "--json")
     assert told.code == 0, told.err
     plan = json.loads(told.out)
     assert (plan["rows"], plan["validation_rows"], plan["steps"]) == (27, 4, 8)

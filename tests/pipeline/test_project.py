@@ -85,7 +85,8 @@ def test_the_recipe_names_every_key_with_its_default(tmp_path):
     for section, field in Recipe.model_fields.items():
         part = text.partition(f"\n[{section}]")[2].partition("\n[")[0]
         for key, option in field.annotation.model_fields.items():
-            assert re.search(rf"^# {re.escape(option.description)}\n(# )?{key} = ", part, re.MULTILINE), key
+            told = re.escape(option.description.replace("\n", "\n# "))
+            assert re.search(rf"^# {told}\n(# )?{key} = ", part, re.MULTILINE), key
     file.write_text(re.sub(r"^# (\w+ = (?!\.\.\.))", r"\1", text, flags=re.MULTILINE))
     assert load_recipe(file) == recipe
     assert file.read_text() != text

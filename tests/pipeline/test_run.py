@@ -31,7 +31,7 @@ def test_a_run_does_every_stage_in_order(done):
 def test_the_run_is_noted_as_done_with_its_stages(done):
     run = read_json(done.folder / "run.json")
     assert (run["run"], run["status"], run["error"]) == (done.name, "done", "")
-    assert list(run["stages"]) == ["check", "freeze", "baselines", "train", "compare"]
+    assert list(run["stages"]) == ["check", "freeze", "baselines", "train", "compare", "recall", "trace"]
     for name in run["stages"].values():
         assert (done.line.home / "stages" / name / "stage.json").is_file()
 
@@ -83,10 +83,18 @@ def test_every_candidate_answers_every_test_row(done):
     for candidate in ("base", "zero-shot", "few-shot", "retrieved", "classifier", "tuned"):
         rows = [r["source"] for r in scored if r["candidate"] == candidate and r["split"] == "test"]
         assert sorted(rows) == sorted(held_out)
-    sample = {r["source"] for r in scored if r["split"] == "train"}
-    assert len(sample) == 10
-    assert sample <= trained
-    assert {r["candidate"] for r in scored if r["split"] == "train"} == {"tuned"}
+        likely = [r for r in scored if r["candidate"] == candidate and r["split"] == "test" and r["nll"]]
+        assert len(likely) == (5 if candidate in ("base", "tuned") else 0)
+    samples = {
+        candidate: {r["source"] for r in scored if (r["candidate"], r["split"]) == (candidate, "train")}
+        for candidate in ("base", "tuned")
+    }
+    assert samples["base"] == samples["tuned"] <= trained
+    assert len(samples["tuned"]) == 10
+    twins = [r for r in scored if r["split"] == "twin" and r["candidate"] == "tuned"]
+    assert {r["source"] for r in twins} == samples["tuned"]
+    originals = {r["source"]: r["prompt"] for r in scored if r["split"] == "train"}
+    assert all(r["prompt"] != originals[r["source"]] for r in twins)
 
 
 def test_what_was_retrieved_and_chosen_stands_in_the_runs_files(done):
@@ -146,11 +154,11 @@ def test_the_same_project_and_base_elsewhere_are_the_same_run(copied, tiny_base,
         ("train.rank=3", ["train", "compare"]),
         ("train.gradient_checkpointing=on", []),
         ("verdict.minimum=0.5", []),
-        ("verdict.train_sample=11", ["compare"]),
+        ("verdict.train_sample=11", ["compare", "recall"]),
         ("candidates.few_shot=0", ["baselines"]),
         ("candidates.tuned_retrieval=true", ["compare"]),
-        ("task.scorer=label", ["check", "baselines", "compare"]),
-        ("split.seed=1", ["freeze", "baselines", "train", "compare"]),
+        ("task.scorer=label", ["check", "baselines", "compare", "recall"]),
+        ("split.seed=1", ["freeze", "baselines", "train", "compare", "recall"]),
         ("task.system=Warm or cold?", list(STAGES)),
     ],
 )
@@ -178,7 +186,7 @@ def test_verbs_alone_and_then_a_run(line, recipe):
         ("stopped after check", ["check", "freeze"], []),
         ("stopped after baselines", ["baselines"], ["check", "freeze"]),
         ("stopped after train", ["train"], ["check", "freeze"]),
-        ("done", ["compare"], ["check", "freeze", "baselines", "train"]),
+        ("done", ["compare", "recall"], ["check", "freeze", "baselines", "train"]),
     ]
 
 
@@ -227,7 +235,7 @@ def test_rows_that_are_not_finite_are_named_by_file_and_line(line, recipe):
 
 def test_what_a_scorer_reads_is_part_of_what_it_scored(copied):
     own = copied.recipe.parent / "mine.py"
-    scored = ["check", "baselines", "compare"]
+    scored = ["check", "baselines", "compare", "recall"]
 
     def built(*overrides: str) -> list[str]:
         called = copied.line("run", copied.recipe, *(part for o in overrides for part in ("--set", o)))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from residency.core.recipe import Data, Recipe, Verdict
+from residency.core.recipe import Data, Prices, Recipe, Verdict
 from residency.evals.scored import Scored
-from residency.verdict.decide import compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.advice import advise
+from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
 from residency.verdict.report_schema import (
     BasePart,
     CurvePoint,
@@ -35,7 +36,7 @@ def row(candidate, number, passed, split="test", **other):
         "score": 1.0 if passed else 2 / 3,
         "passed": passed,
         "reason": "" if passed else reason,
-        "prompt_tokens": {"few-shot": 1180, "zero-shot": 812}.get(candidate, 96),
+        "prompt_tokens": {"few-shot": 1180, "zero-shot": 812, "classifier": 0}.get(candidate, 96),
         "completion_tokens": 15,
         "seconds": 0.125,
     }
@@ -59,13 +60,23 @@ CURVE = [
 ]
 
 
-def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None):
+def judge(scored, settings=None, curve=(), prices=None, **beside):
+    """The verdict, with an advice of a training of 154.2 s."""
     settings = settings or Verdict()
+    compare(scored, settings.confidence)
+    candidates = summarise(scored, settings.confidence)
+    advice = advise(candidates, scored, settings, prices or Prices(), 154.2)
+    return decide(scored, curve, settings, advice, Beside(**beside))
+
+
+def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None, prices=None):
+    settings, prices = settings or Verdict(), prices or Prices()
     confidence = settings.confidence
+    candidates = summarise(scored, confidence)
     return Report(
         run="tickets-3f9a1c",
         created="2026-01-15T10:24:00Z",
-        recipe=Recipe(data=Data(train=Path("tickets.jsonl")), verdict=settings).to_json(),
+        recipe=Recipe(data=Data(train=Path("tickets.jsonl")), verdict=settings, prices=prices).to_json(),
         base=BasePart(model="smollm2-135m-instruct", dtype="bfloat16", fingerprint="8d1f0c2b5a6e7f90"),
         data=DataPart(
             files=[FilePart(file="tickets.jsonl", role="train", sha256="ab" * 32, rows=560)],
@@ -93,7 +104,8 @@ def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None):
             leaks=overlap,
             ceiling=ceiling,
         ),
-        candidates=summarise(scored, confidence),
+        candidates=candidates,
+        advice=advise(candidates, scored, settings, prices, 154.2),
         comparisons=compare(scored, confidence),
         training=TrainingPart(
             method="lora",
@@ -117,5 +129,5 @@ def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None):
         ),
         gap=measure_gap(scored, confidence),
         failures=pick_failures(scored),
-        verdict=decide(scored, curve, settings, overlap, ceiling=ceiling),
+        verdict=judge(scored, settings, curve, prices, overlap=overlap, ceiling=ceiling),
     )

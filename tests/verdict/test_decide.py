@@ -6,16 +6,16 @@ from scipy import stats
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
 from residency.evals.scored import Scored
-from residency.verdict.decide import best_baseline, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.decide import best_baseline, compare, measure_gap, pick_failures, summarise
 from residency.verdict.report_schema import CeilingPart, CurvePoint
-from tests.verdict.sample_report import CURVE, row, rows
+from tests.verdict.sample_report import CURVE, judge, row, rows
 
 NO_CURVE: list[CurvePoint] = []
 EQUAL = (88, 100)  # tuned on training rows: no gap to 132 of 150
 
 
 def verdict(scored, settings=None, curve=NO_CURVE, overlap=0, ceiling=None):
-    return decide(scored, curve, settings or Verdict(), overlap, ceiling=ceiling)
+    return judge(scored, settings, curve, overlap=overlap, ceiling=ceiling)
 
 
 def said(result, part):
@@ -116,6 +116,8 @@ def test_ship():
     result = verdict(rows(train=EQUAL, base=0, zero_shot=14, few_shot=21, tuned=132))
     assert (result.gate, result.recommend, result.rows_needed) == ("ship", "fine-tune", None)
     assert result.reasons == [
+        "Fine-tune: the tuned model is right on 88.0 % of 150 held-out rows, +74.0 points to the best way "
+        "without training, few-shot.",
         "Tuned answers 88.0 % of 150 held-out rows right (81.8 to 92.3 %); the best baseline, few-shot, "
         "14.0 % (9.3 to 20.5 %).",
         "Row by row tuned against few-shot is +74.0 points (+65.6 to +79.9; p < 0.0001 after Holm's "
@@ -123,6 +125,8 @@ def test_ship():
         # A failed row scores 2/3, so the marks gain a third of the 74 points.
         "With part marks the mean score is +24.7 points from few-shot's (+22.4 to +27.1, bootstrap).",
         "The whole interval of that difference lies above zero.",
+        "Training took 2 min 34 s; a call of tuned costs no less than one of few-shot, so only quality pays "
+        "for it.",
     ]
 
 
@@ -241,7 +245,7 @@ def test_failures_are_spread_over_kinds_the_commonest_first():
 def test_the_verdict_survives_writing_and_reading_the_rows():
     scored = rows(base=3, few_shot=70, tuned=90)
     again = [Scored.from_json(json.loads(json.dumps(r.to_json()))) for r in scored]
-    assert decide(again, CURVE, Verdict(), 1) == decide(scored, CURVE, Verdict(), 1)
+    assert judge(again, curve=CURVE, overlap=1) == judge(scored, curve=CURVE, overlap=1)
 
 
 def ceiling(value, low, high, source="repeated inputs"):

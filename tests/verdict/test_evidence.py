@@ -8,11 +8,11 @@ import pytest
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
 from residency.evals.scored import Scored
-from residency.verdict.decide import decide, summarise
+from residency.verdict.decide import summarise
 from residency.verdict.evidence import differences, recompute
 from residency.verdict.report_schema import Report
 from residency.verdict.seeds import across_seeds
-from tests.verdict.sample_report import report, row, rows
+from tests.verdict.sample_report import judge, report, row, rows
 
 
 def test_a_report_follows_from_its_rows_as_written_and_read():
@@ -46,13 +46,13 @@ def test_rows_that_say_the_same_make_the_interval_wider_and_are_told():
     (_, before), (_, after) = summarise(alone, 0.95), summarise(alike, 0.95)
     assert before.effective_n == 60 and after.effective_n == pytest.approx(worth, rel=1e-3)
     assert after.interval.low < before.interval.low
-    verdict = decide(alike, [], Verdict())
+    verdict = judge(alike)
     assert any("the 60 count as 18 independent ones" in reason for reason in verdict.reasons)
     assert any("a failure rate of up to 16.4 %" in reason for reason in verdict.reasons)  # 3 / 18.3
 
 
 def test_where_rows_do_not_tell_the_difference_that_they_would_is_said():
-    verdict = decide(rows(n=40, train=(88, 100), base=0, few_shot=30, tuned=33), [], Verdict())
+    verdict = judge(rows(n=40, train=(88, 100), base=0, few_shot=30, tuned=33))
     said = "In 40 rows of which 7.5 % are right in one of the two alone, no difference can be told 80.0 %"
     assert any(reason.startswith(said) for reason in verdict.reasons)
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from residency.core.recipe import Verdict
+from residency.core.recipe import Prices, Verdict
 from residency.evals.statistics import Interval
 from residency.verdict.charts import Dot, _ticks, curve_svg, dots_svg, fates_svg
 from residency.verdict.figures import p_value, percent, points
@@ -173,7 +173,24 @@ def test_other_verdicts_and_empty_parts_render():
     )
     page = render_html(report(rows(n=50, base=0, tuned=50), curve=[]))
     assert "got every held-out row right" in page and "kept: step" not in page
-    assert "Do not ship." in render_html(report(rows(base=0, few_shot=140, tuned=120)))
+    assert "Do not fine-tune." in render_html(report(rows(base=0, few_shot=140, tuned=120)))
+    assert "Do not ship." in render_html(report(rows(base=0, few_shot=0, tuned=2), Verdict(minimum=0.5)))
+
+
+def test_page_and_terminal_begin_with_what_to_do_and_tell_the_costs():
+    # 0.125 s a call at 0.001 EUR a second: 0.125 a thousand, and by the share right, 88 %, 0.14
+    whole = report(rows(base=0, few_shot=21, tuned=132), prices=Prices(hour=3.6, currency="EUR"))
+    page, out = re.sub(r"&nbsp;", " ", render_html(whole)), io.StringIO()
+    render_terminal(whole, Console(file=out, width=160))
+    parse(page)
+    first = whole.verdict.reasons[0]
+    assert first.startswith("Fine-tune: ") and page.index(first) < page.index("Recommendation:")
+    assert page.count(first) == out.getvalue().count(first) == 1
+    for text in (page, out.getvalue()):
+        for figure in ("0.12 EUR", "0.14 EUR", "0.15 EUR", "never", "not shown"):
+            assert figure in text
+    assert "seconds a call stand for cost" not in page
+    assert "seconds a call stand for cost" in render_html(SHIPPED)
 
 
 def test_a_very_long_answer_is_cut_and_says_where_the_rest_is():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from residency.core.records import Example
 from residency.data.checks.registry import row_check
@@ -48,10 +50,23 @@ _ABOUT_ESCAPES = re.compile(r"escap|new ?line|line break|regex|regular expr|back
 def encoding(example: Example) -> str | None:
     """Wrongly decoded letters, control characters, HTML entities, escapes left in the text."""
     for turn in example.messages:
-        if damage := find_damage(turn.content):
-            where = "answer" if turn is example.messages[-1] else "input"
-            return f"{where}: {damage}"
+        arguments = [call.arguments for call in turn.tool_calls]
+        for text in (turn.content, *_texts(arguments)) if arguments else (turn.content,):
+            if damage := find_damage(text):
+                where = "answer" if turn is example.messages[-1] else "input"
+                return f"{where}: {damage}"
     return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a call's arguments, as they were before JSON escaped them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def find_damage(text: str) -> str | None:

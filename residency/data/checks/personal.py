@@ -10,7 +10,7 @@ from residency.data.checks import check_digits
 from residency.data.checks.cues import cue_of
 from residency.data.checks.phone import find_phones
 from residency.data.checks.registry import row_check
-from residency.data.checks.spans import Span, ends, has_digit, tell_masked, without_overlaps
+from residency.data.checks.spans import Span, ends, has_digit, merge_overlaps, tell_masked
 
 _SEVEN_DIGITS = re.compile(r"[0-9](?:(?:[^\w\n]{0,3}[0-9]){6}|[0-9][A-Z][0-9]{2}[A-Z][0-9]{3})")
 """No number below is shorter, an Italian id apart."""
@@ -69,7 +69,7 @@ def find_personal_data(text: str) -> list[Span]:
     spans = list(_emails(text)) if "@" in text else []
     if has_digit(text) and _SEVEN_DIGITS.search(text):
         spans += [*_ibans(text), *_cards(text), *_national_ids(text), *find_phones(text)]
-    return without_overlaps(spans) if spans else spans
+    return merge_overlaps(spans) if spans else spans
 
 
 def _emails(text: str) -> Iterator[Span]:

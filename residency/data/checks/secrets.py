@@ -9,14 +9,14 @@ from typing import cast
 
 from residency.core.records import Example
 from residency.data.checks.registry import row_check
-from residency.data.checks.spans import Span, any_in, has_digit, tell_masked, without_overlaps
+from residency.data.checks.spans import Span, any_in, has_digit, merge_overlaps, tell_masked
 
 _LONG = re.compile(r"[\w+/=.-]{20}")
 _PASSWORD_WORDS = ("pass", "wort", "pwd", "contrase", "key", "secret", "token")
 
 _BLOCK = r"[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("private key", re.compile(rf"-----BEGIN {_BLOCK}(?:[\s\S]*?-----END {_BLOCK})?")),
+    ("private key", re.compile(rf"-----BEGIN {_BLOCK}[\s\S]*?(?:-----END {_BLOCK}|\Z)")),
     ("GitHub token", re.compile(r"\bgithub_pat_\w{22,}")),
     ("Google API key", re.compile(r"\bAIza[\w-]{35}")),
     ("Google OAuth secret", re.compile(r"\bGOCSPX-[\w-]{28}|\bya29\.[\w-]{30,}")),
@@ -72,7 +72,7 @@ def find_secrets(text: str) -> list[Span]:
         spans += _made_up("password in a URL", _LOGIN, text)
     if any_in(_PASSWORD_WORDS, text.lower()):
         spans += _made_up("password", _PASSWORD, text)
-    return without_overlaps(spans) if spans else spans
+    return merge_overlaps(spans) if spans else spans
 
 
 def _issued(text: str) -> Iterator[Span]:

@@ -47,8 +47,8 @@ def tell_masked(example: Example, find: Finder) -> str | None:
     answer = len(example.messages) - 1
     parts: dict[str, list[str]] = {}
     for place, turn in enumerate(example.messages):
-        if spans := find(turn.content):
-            parts.setdefault(_named(turn, place == answer), []).extend(_shown(turn.content, spans))
+        if spans := find(text := turn.text):
+            parts.setdefault(_named(turn, place == answer), []).extend(_shown(text, spans))
     told = (f"{where}: {', '.join(dict.fromkeys(shown))}" for where, shown in parts.items())
     return "; ".join(told) or None
 
@@ -59,13 +59,22 @@ def ends(number: str) -> Iterator[int]:
     yield from reversed([gap.start() for gap in _GAP.finditer(number)])
 
 
-def without_overlaps(spans: Sequence[Span]) -> list[Span]:
-    """In the order of the text; of two that overlap, the one that was found first."""
-    kept: list[Span] = []
-    for span in spans:
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept.append(span)
-    return sorted(kept, key=lambda span: span.start)
+def merge_overlaps(spans: Sequence[Span]) -> list[Span]:
+    """In the order of the text; those that overlap are one, named after the longest, or the first found."""
+    groups: list[list[Span]] = []
+    end = 0
+    for span in sorted(spans, key=lambda span: span.start):
+        if groups and span.start < end:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+        end = max(end, span.end)
+    return [_union(group) for group in groups]
+
+
+def _union(spans: Sequence[Span]) -> Span:
+    kind = max(spans, key=lambda span: span.end - span.start).kind
+    return Span(kind, spans[0].start, max(span.end for span in spans))
 
 
 def _named(turn: Message, is_answer: bool) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge
 from residency.evals.scorers.registry import Score, quote, scorer
-from residency.evals.statistics import cohen_kappa
 from residency.models.endpoint import Client, chat
 
 LEAST_GOLDEN = 20
@@ -109,6 +108,8 @@ def _agreement(
     if missing:
         fix = "Give them in [judge]; a judge counts only once it has shown that it grades as people do."
         raise ResidencyError(f"The judge needs {', '.join(missing)}.", "judge", fix)
+    from residency.evals.statistics import cohen_kappa
+
     assert judge.golden is not None
     rows = _read_golden(judge.golden, key, values)
     theirs = [grade(judge, row["input"], row["expected"], row["answer"]) for row in rows]

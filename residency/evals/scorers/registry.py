@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from residency.core.errors import ResidencyError, SeveralErrors
@@ -115,12 +116,13 @@ def _own(name: str) -> _Entry:
     return _Entry(load_rule(name), costly=True)
 
 
-def _read_by(rule: Rule) -> set[str]:
+@cache
+def _read_by(rule: Rule) -> frozenset[str]:
     parameters = inspect.signature(rule).parameters.values()
-    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
-def _refuse_unread(name: str, reads: set[str], scoring: Scoring, judge: Judge) -> None:
+def _refuse_unread(name: str, reads: Set[str], scoring: Scoring, judge: Judge) -> None:
     given = [
         f"scoring.{key}" for key in Scoring.model_fields if getattr(scoring, key) != getattr(Scoring(), key)
     ]

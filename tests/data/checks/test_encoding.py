@@ -1,6 +1,7 @@
 import pytest
 
-from residency.data.checks.encoding import find_damage
+from residency.core.records import Example, Message, Source, ToolCall
+from residency.data.checks.encoding import encoding, find_damage
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,12 @@ def test_damage_is_told(text: str, damage: str) -> None:
 )
 def test_sound_text_is_left(text: str) -> None:
     assert find_damage(text) is None
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "caf\ufffd", "Hello,\\n\\nbye"])
+def test_arguments_of_calls_are_looked_at_as_they_were_before_json(text: str) -> None:
+    call = ToolCall("write", {"to": ["Ann", {"text": text}]})
+    clean = ToolCall("write", {"text": 'He said "Hello"\n\nand left', "times": 3})
+    for calls, found in (((clean, call), f"answer: {find_damage(text)}"), ((clean,), None)):
+        turns = (Message("user", "Write."), Message("assistant", "", calls))
+        assert encoding(Example(turns, Source("f.jsonl", 1))) == found

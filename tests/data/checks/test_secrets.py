@@ -1,6 +1,7 @@
 import pytest
 
-from residency.data.checks.secrets import find_secrets
+from residency.core.records import Example, Message, Source, ToolCall
+from residency.data.checks.secrets import find_secrets, secrets
 
 KEY = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9"
 
@@ -17,6 +18,10 @@ KEY = "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9"
         (
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE1A/TnQ7\n-----END EC PRIVATE KEY-----\nbye",
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE1A/TnQ7\n-----END EC PRIVATE KEY-----",
+        ),
+        (
+            "key: -----BEGIN EC PRIVATE KEY-----\nMHcCAQEE1A/TnQ7",
+            "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE1A/TnQ7",
         ),
     ],
 )
@@ -40,3 +45,9 @@ def test_a_secret_is_found_where_it_stands(text: str, secret: str) -> None:
 )
 def test_ids_hashes_and_placeholders_are_none(text: str) -> None:
     assert find_secrets(text) == []
+
+
+def test_the_arguments_of_a_call_are_searched() -> None:
+    call = ToolCall("login", {"password": "Tr0ub4dor&3"})
+    turns = (Message("user", "Log in."), Message("assistant", "", (call,)))
+    assert secrets(Example(turns, Source("f.jsonl", 1))) == "answer: password 'T…&3'"
