@@ -19,5 +19,5 @@ _WAYS: dict[str, Recommendation] = {
 
 
 def way_of(candidate: str) -> Recommendation:
-    """What recommends a candidate; all that is not named here is a prompt."""
-    return _WAYS.get(candidate, "prompt")
+    """What recommends a candidate, the base's or a remote model's; all that is not named here is a prompt."""
+    return _WAYS.get(candidate.rpartition("/")[2], "prompt")
