@@ -94,10 +94,12 @@ _TURN = 5
 
 def _shared_prompt(writer: _Writer) -> list[Conversation]:
     return [
-        (
-            Message("system", SYSTEM),
-            Message("user", writer.text(writer.number(34, 44))),
-            Message("assistant", writer.text(writer.number(19, 24))),
+        Conversation(
+            (
+                Message("system", SYSTEM),
+                Message("user", writer.text(writer.number(34, 44))),
+                Message("assistant", writer.text(writer.number(19, 24))),
+            )
         )
         for _ in range(BLOCK)
     ]
@@ -112,7 +114,7 @@ def _long_tail(writer: _Writer) -> list[Conversation]:
         system = f"{writer.number(1000, 9999)}: {writer.text(3)}"
         asked = length - answer - 3 * _TURN - writer.count(system)
         turns = (("system", system), ("user", writer.text(max(asked, 3))), ("assistant", writer.text(answer)))
-        rows.append(tuple(Message(role, text) for role, text in turns))
+        rows.append(Conversation(tuple(Message(role, text) for role, text in turns)))
     return rows
 
 
@@ -127,7 +129,7 @@ def _multi_turn(writer: _Writer) -> list[Conversation]:
         for _ in range(pairs):
             turns.append(Message("user", writer.text(max(4, round(0.8 * each)))))
             turns.append(Message("assistant", writer.text(max(4, round(1.2 * each)))))
-        rows.append(tuple(turns))
+        rows.append(Conversation(tuple(turns)))
     return rows
 
 
