@@ -11,15 +11,17 @@ from pydantic_core import PydanticCustomError
 
 from residency.core.recipe_fields import Name, PathField, Section
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
+
 
 def _is_address(url: str) -> str:
     """Refuse what may carry a key, and what would send it in the clear."""
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         fix = {"fix": "Give the address alone, and name the key's environment variable in key_env."}
         raise PydanticCustomError("may_be_secret", "a password or a query in an address may be a key", fix)
-    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if url and not (parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and loopback))):
+    schemes = ("https", "http") if parts.hostname in ("localhost", "127.0.0.1", "::1") else ("https",)
+    if url and not (parts.scheme in schemes and _HOST.fullmatch(parts.netloc)):
         fix = {"fix": "Write https://...; http:// is for this machine (localhost, 127.0.0.1) alone."}
         raise PydanticCustomError("address", "this is no https address", fix)
     return url.rstrip("/")
@@ -77,7 +79,9 @@ class Remote(Endpoint):
     price_out: float = Field(ge=0)
     """Price of a million answer tokens, in the same currency."""
     max_cost: float = Field(1.0, ge=0)
-    """No call is made that could bring the cost of all answers above this; what is left is reported."""
+    """No call is made that could bring the cost of all answers above this; what is left out is reported."""
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    """Longest answer in tokens, thinking included; without it `task.max_new_tokens`."""
     concurrency: int = Field(4, ge=1, le=64)
     """Calls under way at a time."""
 

@@ -48,7 +48,7 @@ class Scored:
     nll: float | None = None
     """Negative log-likelihood of the expected answer, in nats a token; none where it was not asked."""
     cached: bool = False
-    """Whether the answer was paid for before this run."""
+    """Whether the answer had been paid for before it was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""

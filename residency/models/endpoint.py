@@ -28,8 +28,14 @@ from residency.models.source import cache_folder
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0
 """Seconds; a server that wants to be left alone for longer is not waited for."""
+_NOT_NEEDED = ("max_tokens", "seed", "temperature")
+"""Parameters that a server may refuse, and is then asked without."""
 _ELSEWHERE = {"max_tokens": "max_completion_tokens"}
-"""What newer models call a parameter that they refuse; the others can be left out."""
+"""What newer models call a parameter that they refuse; the others are left out."""
+_DECLINED = frozenset({"content_filter", "invalid_prompt"})
+"""Codes with which a server refuses one question and would take others."""
+_LEAST_SECRET = 12
+"""Characters of a key from which on answers are searched for it: `EMPTY` and `none` guard nothing."""
 _AGAIN = "Answers that came are kept: run the same command again, and only the others are asked for."
 _LOCKS: dict[str, Lock] = {}
 
@@ -63,7 +69,7 @@ class Client:
     """Calls of one endpoint; may be shared by threads. A context manager, which closes its connections.
 
     A reply is kept on disk under the hash of the address and the body, so that no question is paid for
-    twice. The key stands in the header of a call and nowhere else; a server that repeats it is masked.
+    twice. The key stands in the header of a call and nowhere else; where a server repeats it, it is masked.
 
     Raises:
         ResidencyError: the endpoint's key is not set.
@@ -93,27 +99,15 @@ class Client:
     ) -> None:
         self._http.close()
 
-    @property
-    def place(self) -> str:
-        """The address that is called."""
-        return f"{self.endpoint.url}/chat/completions"
-
-    def known(self, body: Body) -> Reply | None:
-        """The reply that the body had before, if it had one."""
-        try:
-            return Reply(**{**read_json(self._file(body)), "cached": True})
-        except (OSError, ValueError, TypeError):
-            return None
-
     def ask(self, body: Body) -> Reply:
         """The reply to the body, known or new; threads that ask the same wait for one call.
 
         Raises:
             ResidencyError: no answer came, and asking again did not help.
         """
-        file = self._file(body)
+        file = _file(self.endpoint, body)
         with _LOCKS.setdefault(file.name, Lock()):
-            reply = self.known(body)
+            reply = known(self.endpoint, body)
             if reply is None:
                 reply = self._call(body)
                 try:
@@ -123,32 +117,36 @@ class Client:
                 write_json(file, asdict(reply))
         return reply
 
-    def _file(self, body: Body) -> Path:
-        return cache_folder() / "answers" / f"{fingerprint([self.place, body], length=40)}.json"
-
     def _call(self, body: Body) -> Reply:
         tries = 0
         while True:
             if (left := self._resume - time.monotonic()) > 0:
                 self.sleep(left)
-            asked_for, begun = None, time.perf_counter()
+            asked_for, told, begun = None, "", time.perf_counter()
+            sent = self._taken(body)
             try:
-                response = self._http.post(self.place, json=self._taken(body))
-                text = response.text.replace(self._secret, "***") if self._secret else response.text
+                response = self._http.post(place_of(self.endpoint), json=sent)
+                told = response.text.replace(self._secret, "***") if self._secret else response.text
                 if response.status_code == 200:
+                    text = told if len(self._secret) >= _LEAST_SECRET else response.text
                     return _reply(text, time.perf_counter() - begun)
             except httpx.TimeoutException:
                 problem, fix = f"it took longer than {self.endpoint.timeout:g} s", f"Raise timeout. {_AGAIN}"
             except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL) as error:
-                problem, fix = str(error) or type(error).__name__, f"Is the server up? {_AGAIN}"
+                problem = str(error) or type(error).__name__
+                fix = f"Is the address right, and the server up? {_AGAIN}"
             except (ValueError, LookupError, TypeError, AttributeError):
-                problem, fix = "what came is no chat completion", "Correct the address: it often ends in /v1."
+                problem = _words(told) or "what came is no chat completion"
+                fix = "Correct the address: it often ends in /v1."
             else:
-                if self._goes_without(response.status_code, text):
+                if self._goes_without(response.status_code, told, sent):
                     continue
-                problem, fix = _told(response.status_code, text, self.endpoint)
+                if response.status_code == 400 and _error(told).get("code") in _DECLINED:
+                    seconds = time.perf_counter() - begun
+                    return Reply({"refusal": _words(told)}, 0, 0, "content_filter", seconds)
+                problem, fix = _told(response.status_code, told, self.endpoint)
                 asked_for = _retry_after(response)
-                if not _is_passing(response.status_code, text) or (asked_for or 0) > _LONGEST_WAIT:
+                if not _is_passing(response.status_code, told) or (asked_for or 0) > _LONGEST_WAIT:
                     self._give_up(problem, fix)
             if tries == self.endpoint.retries:
                 self._give_up(problem, fix)
@@ -159,7 +157,8 @@ class Client:
             tries += 1
 
     def _give_up(self, problem: str, fix: str) -> NoReturn:
-        raise ResidencyError(f"The model '{self.endpoint.model}' gave no answer: {problem}.", self.place, fix)
+        what = f"The model '{self.endpoint.model}' gave no answer: {problem}."
+        raise ResidencyError(what, place_of(self.endpoint), fix)
 
     def _taken(self, body: Body) -> dict[str, Any]:
         """The body in the form that the server takes."""
@@ -167,13 +166,29 @@ class Client:
         renamed = {_ELSEWHERE[key]: body[key] for key in self._refused & body.keys() & _ELSEWHERE.keys()}
         return kept | renamed
 
-    def _goes_without(self, status: int, text: str) -> bool:
-        """Whether the server refused a parameter that it can be asked without from now on."""
-        refused = _error(text).get("param") if status == 400 else None
-        if refused not in ("max_tokens", "seed", "temperature") or refused in self._refused:
-            return False
-        self._refused.add(refused)
-        return True
+    def _goes_without(self, status: int, text: str, sent: Body) -> bool:
+        """Whether the server refused a parameter of the call that it can be asked without from now on."""
+        named = str(_error(text).get("param") or text) if status in (400, 422) else ""
+        refused = {name for name in _NOT_NEEDED if name in sent and name in named}
+        self._refused |= refused
+        return bool(refused)
+
+
+def place_of(endpoint: Endpoint) -> str:
+    """The address that is called."""
+    return f"{endpoint.url}/chat/completions"
+
+
+def known(endpoint: Endpoint, body: Body) -> Reply | None:
+    """The reply that the body had before, if it had one; needs no key."""
+    try:
+        return Reply(**{**read_json(_file(endpoint, body)), "cached": True})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _file(endpoint: Endpoint, body: Body) -> Path:
+    return cache_folder() / "answers" / f"{fingerprint([place_of(endpoint), body], length=40)}.json"
 
 
 @cache
@@ -212,13 +227,18 @@ def _error(text: str) -> dict[str, Any]:
     return error if isinstance(error, dict) else {"message": error}
 
 
+def _words(text: str) -> str:
+    """What the server itself says is wrong, on one line."""
+    return " ".join(str(_error(text).get("message") or "").split())[:300].rstrip(".")
+
+
 def _is_passing(status: int, text: str) -> bool:
     return status in _BUSY and _error(text).get("code") != "insufficient_quota"
 
 
 def _told(status: int, text: str, endpoint: Endpoint) -> tuple[str, str]:
     """What the status and the server's own words say is wrong, and what to do."""
-    words = " ".join(str(_error(text).get("message") or "").split())[:300].rstrip(".")
+    words = _words(text)
     problem = f"status {status}" + (f", {words}" if words else "")
     if status in (401, 403):
         if not endpoint.key_env:

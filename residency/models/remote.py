@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Condition
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.recipe import Remote
-from residency.core.records import Completion, Conversation, Message, ToolCall, join_calls
-from residency.models.endpoint import Client, Reply, chat
+from residency.core.records import Completion, Conversation, Message, ToolCall, fingerprint, join_calls
+from residency.models.endpoint import Body, Client, Reply, chat, known
 
 
 class CapReached(ResidencyError):
@@ -56,10 +57,15 @@ class Budget:
 
 
 class RemoteModel:
-    """Answers of `remote`; all candidates that ask it share one budget, which cached answers count in."""
+    """Answers of `remote`; all candidates that ask it share one budget, in which a question counts once.
+
+    Answers that were paid for before count in it too, so that the cap is the same however often a run is
+    started again; they are there without a call, a key or a price.
+    """
 
     def __init__(self, remote: Remote) -> None:
         self.remote, self.budget = remote, Budget(remote.max_cost)
+        self._counted: set[str] = set()
 
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
@@ -71,30 +77,49 @@ class RemoteModel:
             ResidencyError: a call failed for good; calls under way are waited for, and their answers kept.
         """
         bodies = [_body(self.remote, conversation, max_new_tokens) for conversation in conversations]
-        with Client(self.remote) as client:
-            replies = {number: reply for number, body in enumerate(bodies) if (reply := client.known(body))}
-            self.budget.spent += sum(self._cost(reply) for reply in replies.values())
-            advance(len(replies), "")
-            left = [number for number in range(len(bodies)) if number not in replies]
-            with ThreadPoolExecutor(self.remote.concurrency) as pool:
-                futures = {pool.submit(self._ask, client, bodies[number]): number for number in left}
-                try:
-                    for future in as_completed(futures):
-                        if reply := future.result():
-                            replies[futures[future]] = reply
-                            advance(1, "")
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-        if len(replies) < len(bodies):
-            raise CapReached(self.remote, self.budget.spent, len(replies), len(bodies))
-        return [_completion(replies[number], c.tools) for number, c in enumerate(conversations)]
+        asked = [fingerprint(body) for body in bodies]
+        rows, replies = Counter(asked), dict[str, Reply]()
+        for key, reply in self._replies(dict(zip(asked, bodies, strict=True))):
+            replies[key] = reply
+            advance(rows[key], "")
+        answered = sum(rows[key] for key in replies)
+        if answered < len(asked):
+            raise CapReached(self.remote, self.budget.spent, answered, len(asked))
+        first = {key: number for number, key in reversed(list(enumerate(asked)))}
+        return [
+            _completion(replies[key], conversation.tools, repeats=number > first[key])
+            for number, (key, conversation) in enumerate(zip(asked, conversations, strict=True))
+        ]
+
+    def _replies(self, asked: Mapping[str, Body]) -> Iterator[tuple[str, Reply]]:
+        """Those that are known, then those that come; none where the cap stands before a call."""
+        left: dict[str, Body] = {}
+        for key, body in asked.items():
+            reply = known(self.remote, body)
+            if reply is None:
+                left[key] = body
+                continue
+            if key not in self._counted:
+                self.budget.spent += self._cost(reply)
+            yield key, reply
+        self._counted |= asked.keys()
+        if not left:
+            return
+        with Client(self.remote) as client, ThreadPoolExecutor(self.remote.concurrency) as pool:
+            futures = {pool.submit(self._ask, client, body): key for key, body in left.items()}
+            try:
+                for future in as_completed(futures):
+                    if reply := future.result():
+                        yield futures[future], reply
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """True: only the server knows, and it refuses what is too long."""
         return True
 
-    def _ask(self, client: Client, body: Mapping[str, Any]) -> Reply | None:
+    def _ask(self, client: Client, body: Body) -> Reply | None:
         """The reply; none where it could cost more than is left."""
         most = self.remote.cost(_most_tokens(body), body["max_tokens"])
         if not self.budget.reserve(most):
@@ -115,7 +140,7 @@ class RemoteModel:
         return self.remote.cost(reply.prompt_tokens, reply.completion_tokens)
 
 
-def _most_tokens(body: Mapping[str, Any]) -> int:
+def _most_tokens(body: Body) -> int:
     """At least the tokens of the prompt: a token is a byte or more, and the JSON outweighs a template."""
     told = [body["messages"], body.get("tools", [])]
     return len(json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogatepass"))
@@ -123,7 +148,8 @@ def _most_tokens(body: Mapping[str, Any]) -> int:
 
 def _body(remote: Remote, conversation: Conversation, max_new_tokens: int) -> dict[str, Any]:
     tools = {"tools": list(conversation.tools)} if conversation.tools else {}
-    return chat(remote, [_message(turn) for turn in conversation], max_tokens=max_new_tokens, **tools)
+    most = remote.max_tokens or max_new_tokens
+    return chat(remote, [_message(turn) for turn in conversation], max_tokens=most, **tools)
 
 
 def _message(turn: Message) -> dict[str, Any]:
@@ -143,7 +169,7 @@ def _message(turn: Message) -> dict[str, Any]:
     return message
 
 
-def _completion(reply: Reply, tools: Sequence[Mapping[str, Any]]) -> Completion:
+def _completion(reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
     assert reply.prompt_tokens is not None and reply.completion_tokens is not None
     return Completion(
         text=_text(reply) if tools else reply.content,
@@ -151,7 +177,7 @@ def _completion(reply: Reply, tools: Sequence[Mapping[str, Any]]) -> Completion:
         completion_tokens=reply.completion_tokens,
         seconds=reply.seconds,
         finish="length" if reply.finish == "length" else "stop",
-        cached=reply.cached,
+        cached=reply.cached or repeats,
     )
 
 

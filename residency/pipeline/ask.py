@@ -15,7 +15,7 @@ from residency.core.recipe import Recipe
 from residency.core.records import Completion, Example
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.split import Frozen
-from residency.evals.scored import Scored, score_rows
+from residency.evals.scored import Scored, score_rows, was_cut_off
 from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
@@ -65,11 +65,16 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
         for candidate in local[1:] or local:
             named = replace(candidate, name=f"{remote.name}/{candidate.name}")
             try:
-                scored += _score_test(named, test, recipe, report)
+                answered = _score_test(named, test, recipe, report)
             except CapReached as reached:
                 report.say(f"  {named.name} is incomplete: {reached.what}")
                 known = {"answered": reached.answered, "n": reached.asked, "spent": reached.spent}
                 incomplete.append({"name": named.name, **known})
+                continue
+            scored += answered
+            if cut := sum(map(was_cut_off, answered)):
+                told = f"{cut:,} of {len(answered):,} answers failed as their room ended, thinking included"
+                report.say(f"  {named.name}: {told}; max_tokens gives more")
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
     write_json(folder / "incomplete.json", incomplete)
 

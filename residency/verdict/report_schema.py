@@ -58,7 +58,7 @@ class CandidateSummary(Part):
     spent: Annotated[float, Field(ge=0)] | None = None
     """What its answers cost in this run: cached ones nothing."""
     cached: Count = 0
-    """Answers that were paid for before this run."""
+    """Answers that had been paid for before they were asked for."""
 
 
 class IncompletePart(Part):

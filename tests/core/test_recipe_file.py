@@ -353,6 +353,9 @@ def test_remote_models_are_tables_of_a_list(write):
     [
         (remote(url="http://api.example.com/v1"), "url", "no https address"),
         (remote(url="ftp://localhost"), "url", "no https address"),
+        (remote(url="https://api example.com"), "url", "no https address"),
+        (remote(url="https://api.example.com:v1"), "url", "no https address"),
+        (remote(url="api.example.com/v1"), "url", "no https address"),
         (remote(more='timeout = "long"'), "timeout", "should be a valid number"),
         (remote(more="prize_in = 1"), "prize_in", "There is no key"),
         ('[[candidates.remote]]\nname = "x"\n', "price_in", "is missing"),

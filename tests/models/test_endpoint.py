@@ -2,6 +2,8 @@
 
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -9,7 +11,7 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Endpoint
-from residency.models.endpoint import Client, chat
+from residency.models.endpoint import Client, chat, known
 from tests.endpoint_server import Said, completion, failure, serve
 
 TURNS = [{"role": "user", "content": "why?"}]
@@ -114,8 +116,6 @@ def test_timeouts_and_a_closed_port():
         stop.wait(5)
         return completion("late")
 
-    import threading
-
     stop = threading.Event()
     with serve(slow) as served:
         with pytest.raises(ResidencyError, match=r"longer than 0\.05 s"):
@@ -124,7 +124,7 @@ def test_timeouts_and_a_closed_port():
     assert len(served.calls) == 2
     with pytest.raises(ResidencyError, match="refused") as caught:
         ask(served, retries=0)
-    assert "Is the server up?" in caught.value.fix
+    assert "the server up?" in caught.value.fix
 
 
 def test_parameters_that_a_server_refuses_are_left_out():
@@ -140,6 +140,36 @@ def test_parameters_that_a_server_refuses_are_left_out():
     assert len(served.calls) == 4
     error, calls = refusal(failure(400, "No", param="messages"))
     assert calls == 1
+    seedless = Said(422, json.dumps({"detail": [{"loc": ["body", "seed"], "msg": "extra"}]}).encode())
+    with scripted(seedless, completion("x")) as served:
+        ask(served, parameters={"n": 1})
+    assert [sorted(call.body) for call in served.calls] == [
+        ["messages", "model", "n", "seed", "temperature"],
+        ["messages", "model", "n", "temperature"],
+    ]
+
+
+def test_calls_under_way_together_each_go_without_what_is_refused():
+    together = threading.Barrier(3)
+
+    def picky(call):
+        if "max_tokens" in call.body:
+            together.wait(5)
+            return failure(400, "Use 'max_completion_tokens' instead of 'max_tokens'.", param="max_tokens")
+        return completion("x")
+
+    with serve(picky) as served, Client(Endpoint(url=served.url, model="m")) as client:
+        bodies = [chat(client.endpoint, [{"role": "user", "content": text}], max_tokens=7) for text in "abc"]
+        with ThreadPoolExecutor(3) as pool:
+            assert [reply.content for reply in pool.map(client.ask, bodies)] == ["x"] * 3
+    assert len(served.calls) == 6
+
+
+def test_a_question_that_the_server_declines_has_its_refusal_as_the_answer():
+    with scripted(failure(400, "Not that one.", code="content_filter")) as served:
+        reply = ask(served)
+    assert (reply.content, reply.finish) == ("Not that one", "content_filter")
+    assert (reply.prompt_tokens, reply.completion_tokens, len(served.calls)) == (0, 0, 1)
 
 
 def test_the_key_is_told_to_nobody_but_the_server(cache, monkeypatch, caplog):
@@ -151,6 +181,28 @@ def test_the_key_is_told_to_nobody_but_the_server(cache, monkeypatch, caplog):
         reply = ask(served, key_env="SOME_KEY")
     assert reply.content == "Your key is ***"
     assert KEY not in next(cache.iterdir()).read_text() + json.dumps(caplog.messages) + repr(reply)
+
+
+def test_a_word_that_stands_in_for_a_key_is_left_in_answers(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "none")
+    with scripted(completion("none of these")) as served:
+        assert ask(served, key_env="SOME_KEY").content == "none of these"
+
+
+def test_what_is_known_needs_no_call_and_no_key(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", KEY)
+    with scripted(completion("x")) as served:
+        ask(served, key_env="SOME_KEY")
+    monkeypatch.delenv("SOME_KEY")
+    endpoint = Endpoint(url=served.url, model="m", key_env="SOME_KEY")
+    reply = known(endpoint, chat(endpoint, TURNS))
+    assert reply is not None and reply.cached and reply.content == "x"
+    assert known(endpoint, chat(endpoint, TURNS, max_tokens=1)) is None
+
+
+def test_an_error_in_a_good_status_is_told_in_the_servers_words():
+    error, _ = refusal(Said(200, b'{"error": {"message": "Provider is down"}}'), retries=0)
+    assert "Provider is down" in error.what
 
 
 def test_a_key_that_is_not_there_or_is_none(monkeypatch):

@@ -58,6 +58,14 @@ def test_no_more_calls_at_a_time_than_concurrency():
     assert served.most_at_once == 3
 
 
+def test_a_model_that_thinks_may_have_more_room_than_the_task():
+    with serve(shout) as served:
+        remote(served, max_tokens=4000).complete(asked("a"), 9, no_progress)
+        with pytest.raises(CapReached):  # 4,000 answer tokens at 4 are 16 thousandths
+            remote(served, max_tokens=4000, max_cost=0.016).complete(asked("b"), 9, no_progress)
+    assert [call.body["max_tokens"] for call in served.calls] == [4000]
+
+
 def test_an_answer_that_was_cut_off_says_so():
     cut = Said(200, completion("half").body.replace(b'"stop"', b'"length"'))
     with serve(lambda call: cut) as served:
@@ -98,6 +106,37 @@ def test_the_cap_is_never_passed_and_what_was_answered_is_kept():
         assert len(served.calls) == 10 and before < 10
         # All is known now: nothing is asked, so no cap is in the way.
         assert len(remote(served, max_cost=0).complete(asked(*texts), 20, no_progress)) == 10
+
+
+def test_a_question_counts_once_in_the_budget_whoever_asks_it():
+    with serve(shout) as served:
+        model = remote(served)
+        model.complete(asked("a", "a", "b"), 20, no_progress)
+        assert model.budget.spent == pytest.approx(2 * 110e-6)
+        model.complete(asked("a", "b", "c"), 20, no_progress)
+        assert model.budget.spent == pytest.approx(3 * 110e-6) and len(served.calls) == 3
+        again = remote(served)
+        again.complete(asked("c", "b"), 20, no_progress)
+        assert again.budget.spent == pytest.approx(2 * 110e-6) and len(served.calls) == 3
+
+
+def test_all_that_is_known_is_there_without_a_key_and_a_server(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "sk-very-secret-0123456789")
+    with serve(shout) as served:
+        remote(served, key_env="SOME_KEY").complete(asked("a"), 20, no_progress)
+    monkeypatch.delenv("SOME_KEY")
+    model = remote(served, key_env="SOME_KEY", max_cost=0)
+    assert [a.text for a in model.complete(asked("a"), 20, no_progress)] == ["A"]
+    with pytest.raises(ResidencyError, match="SOME_KEY is not set"):
+        model.complete(asked("b"), 20, no_progress)
+
+
+def test_a_call_goes_out_only_if_the_most_it_can_cost_is_left():
+    with serve(shout) as served:
+        # 20 answer tokens at 4 are 80 millionths; the prompt's bytes come on top.
+        with pytest.raises(CapReached) as caught:
+            remote(served, max_cost=80e-6).complete(asked("a"), 20, no_progress)
+        assert (caught.value.answered, caught.value.spent, served.calls) == (0, 0, [])
 
 
 def test_candidates_of_one_model_share_its_budget():

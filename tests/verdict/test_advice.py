@@ -127,6 +127,17 @@ def test_the_prompt_suffices():
     assert pays.endswith("calls cheaper than those of few-shot pay it back after 386 of them.")
 
 
+def test_where_a_remote_model_suffices_it_is_named():
+    for way, advice in (
+        ("big/few-shot", "prompt the remote model big"),
+        ("big/documents", "look up what fits the input and prompt the remote model big"),
+    ):
+        result = judge(timed(n=400, base=10, tuned=388, **{way: 388}), Verdict(minimum=0.8))
+        expected = f"Do not fine-tune: {advice}. The candidate {way} is right on 97.0 % of 400 held-out rows."
+        assert result.reasons[0] == expected
+        assert "prompt the base" not in " ".join(result.reasons)
+
+
 def test_of_several_good_ones_the_cheapest_is_taken():
     scored = timed(n=400, base=10, few_shot=390, classifier=388, documents=389, tuned=380)
     assert judge(scored).recommend == "classifier"
@@ -198,7 +209,7 @@ def knowledge_rows(looked_up, asked="documents", tuned=2):
 def test_a_knowledge_task_is_known_by_its_signs():
     result = judge(knowledge_rows(looked_up=40), Verdict(minimum=0.9))
     assert (result.gate, result.recommend) == ("do not ship", "retrieve")
-    assert result.reasons[0].startswith("Do not fine-tune: look up what fits the input.")
+    assert result.reasons[0].startswith("Do not fine-tune: look up what fits the input and prompt the base.")
     (told,) = [reason for reason in result.reasons if "Signs of a knowledge task" in reason]
     high = stats.binomtest(1, 60).proportion_ci(method="wilson").high
     assert f"the best prompt is right on 1.7 % (0.3 to {100 * high:.1f} %)" in told
@@ -214,7 +225,10 @@ def test_the_signs_must_all_be_there():
         assert signs(advice_on(scored).knowledge) == there
     result = judge(knowledge_rows(looked_up=0, asked="retrieved"), Verdict(minimum=0.9))
     assert result.recommend == "cannot tell"
-    assert any("Name a folder that holds the facts: candidates.documents." in text for text in result.reasons)
+    advised = "Name a folder that holds the facts: candidates.documents."
+    assert any(advised in text for text in result.reasons)
+    result = judge(knowledge_rows(looked_up=0, asked="big/documents"), Verdict(minimum=0.9))
+    assert result.recommend == "cannot tell" and not any(advised in text for text in result.reasons)
 
 
 @pytest.mark.parametrize(
