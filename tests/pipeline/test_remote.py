@@ -1,11 +1,12 @@
 """A run with a model behind an API: asked as the base is, once, and left out where the cap stops it."""
 
 import json
+import socket
 
 import pytest
 
 from residency.core.workspace import read_json, read_jsonl
-from tests.endpoint_server import completion, serve
+from tests.endpoint_server import Said, completion, failure, serve
 
 KEY = "sk-very-secret-0123456789"
 
@@ -24,6 +25,7 @@ def right(call):
 
 def add_remote(recipe, served, max_cost):
     table = {"name": "big", "url": served.url, "model": "m", "key_env": "SOME_KEY", "max_cost": max_cost}
+    table["retries"] = 0
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     text = recipe.read_text().partition("[[candidates.remote]]")[0]
     text = text.replace("few_shot = 2\n[", 'few_shot = 2\nclassifier = "off"\n[')
@@ -55,6 +57,44 @@ def test_a_remote_model_is_a_candidate_with_a_cost(recipe, line):
     files = [file for file in line.home.parent.rglob("*") if file.is_file()]
     assert not [file for file in files if KEY.encode() in file.read_bytes()]
     assert KEY not in called.out + called.err
+
+
+def test_without_an_endpoint_in_the_recipe_nobody_is_called(recipe, line, monkeypatch):
+    sought: list[object] = []
+
+    def refuse(self, address):
+        sought.append(address)
+        raise ConnectionRefusedError("nobody is there")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    called = line("baseline", recipe)
+    assert called.code == 0, called.err
+    assert not sought and not list((line.home / "stages").glob("remote-*"))
+    with serve(right) as served:
+        add_remote(recipe, served, 1)
+        assert "nobody is there" in line("baseline", recipe).mistake()["what"]
+        assert {f"http://{host}:{port}/v1" for host, port in sought} == {served.url}
+
+
+def test_a_key_or_a_model_that_is_not_there_is_told_before_the_base_is_asked(recipe, line, monkeypatch):
+    with serve(lambda call: failure(404, "The model 'm' does not exist.")) as served:
+        add_remote(recipe, served, 1)
+        unknown = line("baseline", recipe)
+        monkeypatch.delenv("SOME_KEY")
+        keyless = line("baseline", recipe)
+        assert "model 'm' does not exist" in unknown.mistake()["what"]
+        assert unknown.mistake()["fix"].startswith("Correct the model's name or the address")
+        assert keyless.mistake()["fix"] == "export SOME_KEY=..."
+        assert not {"baselines"} & {*unknown.built(), *keyless.built()}
+
+
+def test_answers_whose_room_ended_are_told(recipe, line):
+    cut = Said(200, completion("", 60, 5).body.replace(b'"stop"', b'"length"'))
+    with serve(lambda call: cut) as served:
+        add_remote(recipe, served, 1)
+        called = line("baseline", recipe)
+    assert called.code == 0, called.err
+    assert "answers failed as their room ended, thinking included; max_tokens gives more" in called.err
 
 
 def test_a_candidate_that_stops_at_its_cap_is_incomplete_and_goes_on_with_more(recipe, line):
