@@ -8,7 +8,7 @@ from typing import Any
 
 from residency.core.progress import Advance
 from residency.core.records import Completion, Example
-from residency.data.nearest import asked_text
+from residency.data.twins.nearest import asked_text
 from residency.models.vectors import Similarity, vectors_for
 
 STRENGTHS = (1.0, 10.0, 100.0)

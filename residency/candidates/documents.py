@@ -13,7 +13,7 @@ import numpy as np
 from residency.candidates.shown import Passage, Shown
 from residency.core.errors import ResidencyError
 from residency.core.records import Example
-from residency.data.nearest import Nearest, asked_text
+from residency.data.twins.nearest import Nearest, asked_text
 from residency.models.vectors import Similarity
 
 ENDINGS = (".jsonl", ".md", ".txt")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from residency.core.records import Conversation, Example, Message
 from residency.data.duplicates import wording
-from residency.data.nearest import Nearest, asked_text
+from residency.data.twins.nearest import Nearest, asked_text
 from residency.models.vectors import Similarity
 
 

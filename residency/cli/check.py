@@ -112,7 +112,7 @@ def _tell_finding(check: Mapping[str, Any]) -> None:
 
 def _tell_next(document: Mapping[str, Any], data: str) -> None:
     from residency.data.findings import plural
-    from residency.data.fix import MENDS
+    from residency.data.mending.fix import MENDS
 
     mendable = [check["id"] for check in document["checks"] if check["id"] in MENDS]
     left_out = {fate: document["fates"][fate] for fate in ("refused", "over-long") if document["fates"][fate]}
@@ -129,7 +129,7 @@ def _tell_next(document: Mapping[str, Any], data: str) -> None:
 
 def _tell_mended(mended: Mended) -> None:
     from residency.data.findings import plural
-    from residency.data.fix import MENDS
+    from residency.data.mending.fix import MENDS
 
     told = mended.to_json()
     fates = ", ".join(f"{rows:,} {fate}" for fate, rows in told["fates"].items())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from residency.core.records import Example
-    from residency.data.review import Suspect
+    from residency.data.mending.review import Suspect
     from residency.pipeline.reviewing import Review
 
 _KEYS = "[k]eep  [d]rop  [e]dit the answer  [s]kip  [b]ack  [q]uit"

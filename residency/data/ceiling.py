@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 
 from residency.data.labels import labels_of
 from residency.data.ledger import Checked
-from residency.data.twins import Twins
+from residency.data.twins.find import Twins
 
 LEAST = 30
 """Inputs that must stand more than once before anything is told."""

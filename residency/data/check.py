@@ -18,10 +18,10 @@ from residency.data.checks.label_errors import note_unsearched
 from residency.data.duplicates import conflicts, repeats, rephrased
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
-from residency.data.read import list_files, shown_name
+from residency.data.reading.read import list_files, shown_name
+from residency.data.reading.sources import naming_roots, sources_of
 from residency.data.shapes.preferences import PREFERENCE
-from residency.data.sources import naming_roots, sources_of
-from residency.data.twins import Twins, find_twins, near_findings
+from residency.data.twins.find import Twins, find_twins, near_findings
 from residency.data.usable import RATED_BAD, Measure, Reading, Refusal, Renderer, check_system
 
 FILES = ("train", "validation", "test")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
-from residency.data.read import read_rows
-from residency.data.redact import without_secrets
-from residency.data.rows import Row
+from residency.data.checks.redact import without_secrets
+from residency.data.reading.read import read_rows
+from residency.data.reading.row import Row
 from residency.data.shapes import RowError, to_example
 
 LONGEST = 160

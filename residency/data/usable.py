@@ -14,8 +14,8 @@ from residency.core.recipe import Data
 from residency.core.records import Conversation, Example, Message, with_system
 from residency.data.findings import plural
 from residency.data.ledger import Checked, Fate
-from residency.data.read import read_rows
-from residency.data.rows import Row
+from residency.data.reading.read import read_rows
+from residency.data.reading.row import Row
 from residency.data.shapes import RowError, read_row
 
 if TYPE_CHECKING:

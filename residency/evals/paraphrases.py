@@ -13,7 +13,7 @@ from pathlib import Path
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Example, Message, fingerprint
-from residency.data.read import read_rows
+from residency.data.reading.read import read_rows
 
 _CONTRACTIONS = (
     ("I am", "I'm"),

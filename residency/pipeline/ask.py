@@ -14,7 +14,7 @@ from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import Completion, Example
 from residency.core.workspace import write_json, write_jsonl
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored, score_rows, was_cut_off
 from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact

@@ -9,8 +9,8 @@ from typing import Any
 
 from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_text
 from residency.data.ledger import Fate, count_fates
-from residency.data.sources import replay_file
-from residency.data.split import Frozen
+from residency.data.reading.sources import replay_file
+from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs

@@ -13,15 +13,15 @@ from residency.core.recipe import Recipe, Split
 from residency.core.records import Source
 from residency.core.workspace import write_json, write_jsonl, write_text
 from residency.data.check import Examination
+from residency.data.checks.redact import without_secrets
 from residency.data.excerpt import example_in, excerpt, rows_at, shorten
 from residency.data.findings import Finding, Flag
-from residency.data.leaks import find_leaks, leak_findings
 from residency.data.ledger import Checked, Fate, count_fates, with_checks
-from residency.data.redact import without_secrets
-from residency.data.review import Suspect, queue
-from residency.data.rows import Row
-from residency.data.sources import naming_roots
-from residency.data.split import Frozen
+from residency.data.mending.review import Suspect, queue
+from residency.data.reading.row import Row
+from residency.data.reading.sources import naming_roots
+from residency.data.split.freeze import Frozen
+from residency.data.twins.leaks import find_leaks, leak_findings
 from residency.pipeline.inputs import Inputs
 from residency.pipeline.project import guess_kind
 from residency.verdict.data_page import render_data_page

@@ -14,9 +14,9 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Recipe, Section
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
-from residency.data.lock import Lock
-from residency.data.read import shown_name
-from residency.data.sources import naming_roots, replay_file, source_hash, sources_of
+from residency.data.reading.read import shown_name
+from residency.data.reading.sources import naming_roots, replay_file, source_hash, sources_of
+from residency.data.split.lock import Lock
 from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
 from residency.models.source import base_fingerprint, locate

@@ -11,13 +11,13 @@ from typing import Any
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.workspace import read_jsonl, write_jsonl
-from residency.data.fix import MENDS, Fixed, fix
 from residency.data.ledger import Fate
-from residency.data.patch import beside, read_actions, undo
-from residency.data.read import read_rows
-from residency.data.review import decisions_file, read_decisions
-from residency.data.rows import unreadable
-from residency.data.sources import naming_roots, sources_of
+from residency.data.mending.fix import MENDS, Fixed, fix
+from residency.data.mending.patch import beside, read_actions, undo
+from residency.data.mending.review import decisions_file, read_decisions
+from residency.data.reading.read import read_rows
+from residency.data.reading.row import unreadable
+from residency.data.reading.sources import naming_roots, sources_of
 
 _PATCH, _LEDGER = ".patch.jsonl", ".ledger.jsonl"
 

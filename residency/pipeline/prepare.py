@@ -12,9 +12,9 @@ from residency.core.recipe import Recipe
 from residency.core.records import Example
 from residency.core.workspace import read_json, write_jsonl
 from residency.data.check import Examination, examine
-from residency.data.lock import LOCKED, Lock
-from residency.data.sides import newly_locked
-from residency.data.split import Frozen, drawn_sides, freeze
+from residency.data.split.freeze import Frozen, drawn_sides, freeze
+from residency.data.split.lock import LOCKED, Lock
+from residency.data.split.sides import newly_locked
 from residency.evals.scored import require_form
 from residency.evals.scorers import scorer_of
 from residency.models.source import locate

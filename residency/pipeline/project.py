@@ -16,11 +16,11 @@ from residency.core.recipe import Recipe, Section
 from residency.core.recipe_file import default_of
 from residency.core.records import Example, Source
 from residency.core.workspace import unwritable, write_text
-from residency.data.forms import fields_of, json_value
+from residency.data.checks.forms import fields_of, json_value
 from residency.data.labels import labels_of
-from residency.data.read import read_rows
+from residency.data.reading.read import read_rows
+from residency.data.reading.sources import files_of
 from residency.data.shapes import RowError, to_example
-from residency.data.sources import files_of
 from residency.evals.scorers.chrf import likeness
 
 Kind = Literal["extract", "classify", "write", "chat"]

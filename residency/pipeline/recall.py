@@ -12,7 +12,7 @@ from residency.core.progress import Advance, Reporter, no_progress
 from residency.core.recipe import Recipe
 from residency.core.records import Example
 from residency.data.duplicates import wording
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from residency.evals.memorisation import GIVEN_TOKENS, RECITED_TOKENS
 from residency.evals.paraphrases import Paraphrases, surface_twins
 from residency.evals.scored import Scored, Split, score_rows

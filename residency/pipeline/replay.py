@@ -15,9 +15,9 @@ from residency.core.recipe import Recipe
 from residency.core.records import Example, Message, Source, fingerprint
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
-from residency.data.sources import naming_roots, replay_file, sources_of
-from residency.data.split import Frozen
-from residency.data.twins import find_twin_words, neighbours
+from residency.data.reading.sources import naming_roots, replay_file, sources_of
+from residency.data.split.freeze import Frozen
+from residency.data.twins.find import find_twin_words, neighbours
 from residency.data.usable import Measure
 from residency.evals.suites.load import load_suites
 

@@ -12,10 +12,10 @@ from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_jsonl
 from residency.data.excerpt import example_in, rows_at
-from residency.data.fix import plain, with_answer
-from residency.data.patch import Action, Content
-from residency.data.review import Suspect, add_decision, decisions_file, read_decisions
-from residency.data.sources import naming_roots, sources_of
+from residency.data.mending.fix import plain, with_answer
+from residency.data.mending.patch import Action, Content
+from residency.data.mending.review import Suspect, add_decision, decisions_file, read_decisions
+from residency.data.reading.sources import naming_roots, sources_of
 
 
 @dataclass(frozen=True)

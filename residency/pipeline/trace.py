@@ -6,7 +6,7 @@ from pathlib import Path
 
 from residency.core.recipe import Recipe
 from residency.core.workspace import read_jsonl, write_jsonl
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
 from residency.pipeline.askable import askable
 from residency.verdict.causes import trace

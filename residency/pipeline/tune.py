@@ -19,7 +19,7 @@ from residency.core.recipe import Recipe, Train
 from residency.core.records import with_system
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.ledger import Checked
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from residency.models.adapters import detach_lora
 from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card

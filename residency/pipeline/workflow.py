@@ -20,7 +20,7 @@ from residency.pipeline.needs import require_known, require_one_process
 
 if TYPE_CHECKING:
     from residency.data.check import Examination
-    from residency.data.split import Frozen
+    from residency.data.split.freeze import Frozen
     from residency.pipeline.plan import Forecast
     from residency.training.distribution import Alone
 
@@ -260,7 +260,7 @@ class Workflow:
     def examine(self) -> Path:
         """Stages 1 and 2, and their findings told; what training would refuse is one of the findings."""
         from residency.data.check import Examination
-        from residency.data.split import Frozen
+        from residency.data.split.freeze import Frozen
         from residency.pipeline.findings import tell_findings
 
         with self._running():

@@ -301,7 +301,7 @@ class Trainer:
         weights, moments = trainable_state(self.model), optimizer_state(self.optimizer)
         if self.processes.main:
             write_checkpoint(self.folder, step, weights, moments, self.progress.to_json())
-            keep_only(self.folder, {step, self.progress.best_step or step})
+        self._keep_only(step)
         self.processes.wait()
         self._written = time.monotonic()
 
@@ -316,7 +316,13 @@ class Trainer:
         self.progress.micro_tokens = min(self.progress.micro_tokens, self.config.micro_tokens)
         self.report.say(f"  resumed after step {state['step']} of {self.plan.steps}")
         step: int = state["step"]
+        self.processes.wait()
+        self._keep_only(step)  # it may have been killed between writing and tidying up
         return step
+
+    def _keep_only(self, step: int) -> None:
+        if self.processes.main:
+            keep_only(self.folder, {step, self.progress.best_step or step})
 
     def _finish(self, stopped: bool) -> Trained:
         best_step = self.progress.best_step

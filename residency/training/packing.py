@@ -47,7 +47,8 @@ _MULTIPLE = 64
 
 def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> Packed:
     """Pack sequences into one row; the supervised tokens keep the order of the sequences."""
-    tree = build_tree([s.ids for s in sequences])
+    read = [_read(s) for s in sequences]
+    tree = build_tree(read)
     layout, order, starts = lay_out(tree, device)
     nodes = [tree.nodes[number] for number in order]
     predict: list[int] = []
@@ -55,11 +56,10 @@ def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> P
     owner: list[int] = []
     for number, (ids, supervised) in enumerate(sequences):
         where = _places(tree, starts, number)
-        for t in range(1, len(ids)):
-            if supervised[t]:
-                predict.append(where[t - 1])
-                target.append(ids[t])
-                owner.append(number)
+        supervised_T = [t for t in range(1, len(ids)) if supervised[t]]
+        predict += [where[t - 1] for t in supervised_T]
+        target += [ids[t] for t in supervised_T]
+        owner += [number] * len(supervised_T)
 
     def tensor(values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
@@ -67,7 +67,7 @@ def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> P
     predict_P, state_N = tensor(predict).unique(return_inverse=True)
     pads = [0] * (-layout.tokens % _MULTIPLE)
     return Packed(
-        ids_T=tensor([i for n in nodes for i in sequences[n.sequence].ids[n.begin : n.end]] + pads),
+        ids_T=tensor([i for n in nodes for i in read[n.sequence][n.begin : n.end]] + pads),
         position_T=tensor([position for n in nodes for position in range(n.begin, n.end)] + pads),
         predict_P=predict_P,
         state_N=state_N,
@@ -75,6 +75,14 @@ def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> P
         sequence_N=tensor(owner),
         layout=layout,
     )
+
+
+def _read(sequence: Rendered) -> list[int]:
+    """The tokens up to the last one that foretells a supervised token; the states behind it teach nothing."""
+    last = len(sequence.ids) - 1
+    while last > 1 and not sequence.supervised[last]:
+        last -= 1
+    return sequence.ids[: max(last, 1)]
 
 
 def _places(tree: Tree, starts: Sequence[int], sequence: int) -> list[int]:
@@ -102,11 +110,11 @@ def micro_batches(sequences: Sequence[Rendered], budget: int) -> Iterator[list[R
         return
     part: list[Rendered] = []
     tokens = 0
-    for sequence, shared in _by_prefix_and_length(sequences):
-        added = most_tokens_added(len(sequence.ids), shared if part else 0)
+    for sequence, length, shared in _by_prefix_and_length(sequences):
+        added = most_tokens_added(length, shared if part else 0)
         if part and tokens + added > budget:
             yield part
-            part, added = [], len(sequence.ids)
+            part, added = [], length
             tokens = 0
         part.append(sequence)
         tokens += added
@@ -114,21 +122,24 @@ def micro_batches(sequences: Sequence[Rendered], budget: int) -> Iterator[list[R
         yield part
 
 
-def _by_prefix_and_length(sequences: Sequence[Rendered]) -> Iterator[tuple[Rendered, int]]:
-    """Clusters that share a prefix, the shortest first; with each sequence, what it shares with the last."""
-    ordered = sorted(sequences, key=lambda s: s.ids)
-    shared = shared_with_previous([s.ids for s in ordered])
+def _by_prefix_and_length(sequences: Sequence[Rendered]) -> Iterator[tuple[Rendered, int, int]]:
+    """Clusters that share a prefix, the shortest first.
+
+    With each sequence go how many of its tokens are read, and how many of these the one before it has too.
+    """
+    ordered = sorted(((_read(s), s) for s in sequences), key=lambda pair: pair[0])
+    shared = shared_with_previous([read for read, _ in ordered])
     everywhere = min(shared[1:], default=0)
-    clusters: list[list[tuple[Rendered, int]]] = []
-    for sequence, tokens in zip(ordered, shared, strict=True):
+    clusters: list[list[tuple[Rendered, int, int]]] = []
+    for (read, sequence), tokens in zip(ordered, shared, strict=True):
         if not clusters or tokens < everywhere + _CLUSTER:
-            clusters.append([(sequence, everywhere)])
+            clusters.append([(sequence, len(read), everywhere)])
         else:
-            clusters[-1].append((sequence, tokens))
-    clusters.sort(key=lambda cluster: max(len(s.ids) for s, _ in cluster))
+            clusters[-1].append((sequence, len(read), tokens))
+    clusters.sort(key=lambda cluster: max(length for _, length, _ in cluster))
     return chain.from_iterable(clusters)
 
 
 def packed_length(sequences: Sequence[Rendered]) -> int:
     """Number of tokens that `pack` would compute, pads not counted."""
-    return sum(len(node) for node in build_tree([s.ids for s in sequences]).nodes)
+    return sum(len(node) for node in build_tree([_read(s) for s in sequences]).nodes)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from residency.core.records import Example, Source
+from residency.data.checks.forms import NO_JSON, form_of, json_value
 from residency.data.findings import Finding
-from residency.data.forms import NO_JSON, form_of, json_value
 from residency.data.labels import labels_of
-from residency.data.nearest import Nearest, Neighbour, asked_text
+from residency.data.twins.nearest import Nearest, Neighbour, asked_text
 from residency.evals.scored import Scored, was_cut_off
 from residency.models.vectors import Similarity
 from residency.verdict.report_schema import Cause, CausePart, NearRowPart, TracedPart

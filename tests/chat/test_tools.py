@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.records import Conversation, Message, Source, ToolCall, share_tools
-from residency.data.rows import Row
+from residency.data.reading.row import Row
 from residency.data.shapes import to_example
 from tests.chat.test_families import CHATML, LLAMA3, dress, template_of
 

@@ -6,7 +6,7 @@ import pytest
 from residency.core.records import Example, Message, Source
 from residency.data.ceiling import Ceiling, clustered_interval, find_ceiling, right_held_out
 from residency.data.ledger import Checked
-from residency.data.twins import Twins
+from residency.data.twins.find import Twins
 
 
 def row(text, answer):

@@ -1,4 +1,4 @@
-from residency.data.clusters import cluster
+from residency.data.twins.clusters import cluster
 
 
 def test_links_and_groups_join() -> None:

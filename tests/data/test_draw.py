@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residency.data.draw import apportion, draw
+from residency.data.split.draw import apportion, draw
 
 
 def test_apportion_gives_the_rest_to_the_largest_remainders() -> None:

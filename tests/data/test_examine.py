@@ -12,7 +12,7 @@ from residency.core.records import Message, Preference
 from residency.data import usable
 from residency.data.check import Examination, examine
 from residency.data.ledger import count_fates
-from residency.data.split import freeze
+from residency.data.split.freeze import freeze
 
 GOOD = [{"input": f"question {i}", "output": "yes"} for i in range(20)]
 

@@ -12,10 +12,10 @@ from residency.core.recipe import Data
 from residency.core.records import Source
 from residency.data.checks.registry import flag_row
 from residency.data.excerpt import example_in
-from residency.data.fix import MENDS, Fixed, fix
 from residency.data.ledger import Fate
-from residency.data.patch import Action, undo
-from residency.data.rows import Row
+from residency.data.mending.fix import MENDS, Fixed, fix
+from residency.data.mending.patch import Action, undo
+from residency.data.reading.row import Row
 
 Content = Mapping[str, Any]
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from residency.data.forms import NO_JSON, fields_of, form_of, json_fault, json_value
+from residency.data.checks.forms import NO_JSON, fields_of, form_of, json_fault, json_value
 from residency.data.labels import labels_of
 
 

@@ -15,11 +15,11 @@ from residency.core.records import Example, Message, Source
 from residency.data.check import Examination, examine
 from residency.data.duplicates import wording
 from residency.data.findings import Finding
-from residency.data.leaks import find_leaks
 from residency.data.ledger import Checked, Fate, count_fates
-from residency.data.sides import Bonds, place
-from residency.data.split import Frozen, freeze
-from residency.data.twins import find_twins
+from residency.data.split.freeze import Frozen, freeze
+from residency.data.split.sides import Bonds, place
+from residency.data.twins.find import find_twins
+from residency.data.twins.leaks import find_leaks
 
 
 def row(ask: str, number: int, tell: str = "yes", file: str = "train.jsonl") -> Checked:

@@ -4,7 +4,7 @@ from residency.core.recipe import Split
 from residency.core.records import Source
 from residency.data.findings import Finding, Flag
 from residency.data.ledger import Fate, with_checks
-from residency.data.split import Frozen, freeze
+from residency.data.split.freeze import Frozen, freeze
 from tests.data.test_examine import check
 
 

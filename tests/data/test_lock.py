@@ -16,10 +16,10 @@ from residency.core.workspace import write_jsonl
 from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.ledger import Checked
-from residency.data.lock import LOCKED, Lock, Locked
-from residency.data.sides import Bonds, newly_locked, place
-from residency.data.split import LEAST, Frozen, drawn_sides, freeze
-from residency.data.twins import Twins, find_twins
+from residency.data.split.freeze import LEAST, Frozen, drawn_sides, freeze
+from residency.data.split.lock import LOCKED, Lock, Locked
+from residency.data.split.sides import Bonds, newly_locked, place
+from residency.data.twins.find import Twins, find_twins
 
 SIDES = ("train", "validation", "test")
 

@@ -3,9 +3,10 @@ from collections import Counter
 
 import pytest
 
+from residency.data.checks.redact import Redaction, without_secrets
 from residency.data.checks.spans import Span, merge_overlaps
 from residency.data.excerpt import shorten
-from residency.data.mend import (
+from residency.data.mending.mend import (
     JsonForm,
     clear_majority,
     map_texts,
@@ -13,7 +14,6 @@ from residency.data.mend import (
     mend_encoding,
     replace_answer,
 )
-from residency.data.redact import Redaction, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residency.data import near
-from residency.data.near import band_size, find_template, near_pairs, similarity
+from residency.data.twins import near
+from residency.data.twins.near import band_size, find_template, near_pairs, similarity
 
 WORDS = re.findall(
     r"\w+", "card lost bank paid late fee abroad help cash app limit top blocked transfer refund why when new"

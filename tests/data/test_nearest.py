@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from residency.core.records import Example, Message, Source
-from residency.data.nearest import Nearest, asked_text
+from residency.data.twins.nearest import Nearest, asked_text
 
 TEXTS = [
     "where is my card",

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from residency.core.errors import ResidencyError
-from residency.data import read_csv as module
-from residency.data.read_csv import read_csv
+from residency.data.reading import csv_file as module
+from residency.data.reading.csv_file import read_csv
 
 
 def told(folder: Path, content: str | bytes) -> list[tuple[int, object]]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residency.core.errors import ResidencyError
-from residency.data import read_json as module
-from residency.data import window
-from residency.data.read import Row, read_rows
+from residency.data.reading import json_file as module
+from residency.data.reading import window
+from residency.data.reading.read import Row, read_rows
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(

@@ -14,7 +14,7 @@ LONG = 100 << 20
 READ = """
 import json, pyarrow, resource, sys
 from pathlib import Path
-from residency.data.read import read_rows
+from residency.data.reading.read import read_rows
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = [(row.source.row, row.problem or row.content) for row in read_rows(Path(sys.argv[1]))]

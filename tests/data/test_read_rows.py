@@ -7,8 +7,8 @@ import pyarrow.parquet
 import pytest
 
 from residency.core.errors import ResidencyError
-from residency.data import rows as rows_module
-from residency.data.read import Row, read_rows
+from residency.data.reading import row as rows_module
+from residency.data.reading.read import Row, read_rows
 
 
 def read(folder: Path, name: str, content: bytes | str) -> list[Row]:

@@ -14,10 +14,10 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.data import packed
 from residency.data.check import examine
-from residency.data.read import list_files, read_rows
-from residency.data.sources import files_of, naming_roots, source_hash
+from residency.data.reading import packed
+from residency.data.reading.read import list_files, read_rows
+from residency.data.reading.sources import files_of, naming_roots, source_hash
 
 LINES = b'{"input": "a", "output": "1"}\n{"input": "b", "output": "2"}\n'
 
@@ -273,8 +273,8 @@ HUB_ROWS = """
 import sys
 from pathlib import Path
 from residency.core.errors import ResidencyError
-from residency.data.read import read_rows
-from residency.data.sources import source_hash
+from residency.data.reading.read import read_rows
+from residency.data.reading.sources import source_hash
 for name in sys.argv[1:]:
     try:
         print(source_hash(Path(name))[:4], *(f"{row.source}={row.content}" for row in read_rows(Path(name))))

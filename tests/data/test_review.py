@@ -5,8 +5,8 @@ import pytest
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
 from residency.data.findings import Finding, Flag
-from residency.data.patch import Action
-from residency.data.review import Suspect, add_decision, decisions_file, queue, read_decisions
+from residency.data.mending.patch import Action
+from residency.data.mending.review import Suspect, add_decision, decisions_file, queue, read_decisions
 
 A, B, C = (Source("f.jsonl", row) for row in (1, 2, 3))
 

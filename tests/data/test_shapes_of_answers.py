@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from residency.core.records import Message, Preference, Rated, Source
-from residency.data.rows import Row
+from residency.data.reading.row import Row
 from residency.data.shapes import RowError, to_example
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from residency.core.records import Message, Source, ToolCall
-from residency.data.rows import Row
+from residency.data.reading.row import Row
 from residency.data.shapes import RowError, to_example
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}

@@ -16,7 +16,7 @@ import pyarrow
 import pyarrow.parquet
 
 from residency.core.errors import ResidencyError
-from residency.data.read import read_rows
+from residency.data.reading.read import read_rows
 from residency.data.shapes import RowError, to_example
 
 ROWS = [

@@ -172,7 +172,7 @@ def test_a_dataset_on_the_hub_is_not_copied(tmp_path, monkeypatch):
     table = pyarrow.Table.from_pylist([answers(i) for i in range(20)])
     with pyarrow.ipc.new_stream(str(rows), table.schema) as stream:
         stream.write_table(table)
-    monkeypatch.setattr("residency.data.read.hub_files", lambda name: (rows,))
+    monkeypatch.setattr("residency.data.reading.read.hub_files", lambda name: (rows,))
     start_project(tmp_path / "new", Path("hf:me/colours:train"), None, (None, None))
     assert str(load_recipe(tmp_path / "new" / "residency.toml").data.train) == "hf:me/colours:train"
     assert {f.name for f in (tmp_path / "new").iterdir()} == {"residency.toml", "instructions.md"}

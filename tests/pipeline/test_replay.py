@@ -10,7 +10,7 @@ from residency.core.recipe import Data, Recipe, Regression, Train
 from residency.core.records import Example, Message, Source
 from residency.core.workspace import read_json, read_jsonl
 from residency.data.ledger import Checked
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from residency.models.load import load_tokenizer
 from residency.pipeline.replay import draw_replay
 from tests.pipeline.projects import answers, write_rows

@@ -3,7 +3,7 @@
 import json
 
 from residency.core.workspace import read_jsonl
-from residency.data.split import Frozen
+from residency.data.split.freeze import Frozen
 from tests.pipeline.projects import answers, write_rows
 
 TEXTS = [{"text": f"thing {number} has the colour {'red' if number % 2 else 'blue'}"} for number in range(36)]

@@ -32,7 +32,10 @@ def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32) -> LlamaForCau
 
 
 def draw_sequences(seed: int, shared: int, lengths: list[int], multi_turn: bool = False) -> list[Rendered]:
-    """Random rows with a common prefix; the last third of each is supervised, and parts before it."""
+    """Random rows with a common prefix; the last third of each is supervised, and parts before it.
+
+    Behind the prefix, `lengths` tokens are read, and one more is the last to learn.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def tokens(n: int) -> list[int]:
@@ -40,7 +43,7 @@ def draw_sequences(seed: int, shared: int, lengths: list[int], multi_turn: bool 
 
     prefix, rows = tokens(shared), []
     for length in lengths:
-        ids = prefix + tokens(length)
+        ids = prefix + tokens(length + 1)
         supervised = [i >= len(ids) - max(1, length // 3) for i in range(len(ids))]
         if multi_turn:
             supervised[len(ids) // 4 : len(ids) // 3] = [True] * (len(ids) // 3 - len(ids) // 4)

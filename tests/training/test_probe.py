@@ -50,7 +50,7 @@ def test_activations_of_the_largest_are_foretold_by_smaller_parts(tmp_path):
 
 def test_few_rows_are_cut_to_parts_of_themselves(tmp_path):
     small, large = measure_activations(trainer(tmp_path), draw_sequences(3, 0, [40]), PLENTY)
-    assert (small.tokens, large.tokens) == (10, 40)
+    assert (small.tokens, large.tokens) == (9, 40)  # of 10 and 41 tokens the last foretells nothing
     assert small.bytes < large.bytes
 
 

@@ -30,7 +30,7 @@ def test_three_levels_by_hand():
     tree = build_tree(rows)
     spans = [(n.begin, n.end) for n in tree.nodes]
     assert sorted(spans) == [(0, 20), (20, 27), (20, 30), (30, 32), (30, 33)]
-    assert packed_length([Rendered(r, [True] * len(r)) for r in rows]) == 42
+    assert packed_length([Rendered(r, [True] * len(r)) for r in rows]) == 20 + 10 + 2 + 1 + 6
 
 
 def test_a_prefix_that_saves_next_to_nothing_is_not_shared():
@@ -41,10 +41,17 @@ def test_a_prefix_that_saves_next_to_nothing_is_not_shared():
 def test_equal_rows_are_computed_once_and_predicted_for_each():
     row = Rendered(list(range(12)), [False] * 6 + [True] * 6)
     packed = pack([row, row, row])
-    assert packed.layout.tokens == 12
-    assert packed.ids_T.tolist() == row.ids + [0] * 52
+    assert packed.layout.tokens == 11
+    assert packed.ids_T.tolist() == row.ids[:11] + [0] * 53
     assert packed.sequence_N.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert packed.predict_P.tolist() == list(range(5, 11))
+
+
+def test_what_stands_behind_the_last_supervised_token_is_not_computed():
+    turn = Rendered([7, 8, 9, 5, 6], [False, True, True, False, False])
+    assert pack([turn]).ids_T.tolist()[:3] == [7, 8, 0]
+    assert packed_length([turn]) == 2
+    assert packed_length([Rendered([7, 8], [False, False])]) == 1
 
 
 @given(TOKENS)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
+from residency.data.checks.forms import NO_JSON, fields_of, form_of, json_fault, json_value
 from residency.data.findings import plural
-from residency.data.forms import NO_JSON, fields_of, form_of, json_fault, json_value
 from residency.data.labels import is_short, labels_of
 
 T = TypeVar("T")

@@ -58,7 +58,7 @@ def label_errors(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
     counts = labels_of([row.example.answer for row in rows])
     if counts is None:
         return
-    from residency.data.nearest import asked_text
+    from residency.data.twins.nearest import asked_text
 
     known = [row.example for row in rows if counts[row.example.answer.strip()] >= FOLDS]
     labels = [example.answer.strip() for example in known]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from residency.core.recipe import Data
 from residency.data.checks.format_norm import CLEAR, LEAST, majority
+from residency.data.checks.forms import form_of
 from residency.data.checks.registry import file_check
 from residency.data.findings import Flag
-from residency.data.forms import form_of
 from residency.data.ledger import Checked
 
 _LONG_ENOUGH = 40

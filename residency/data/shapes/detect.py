@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from residency.core.records import Example, Preference, Rated, Source
-from residency.data.rows import Row
+from residency.data.reading.row import Row
 from residency.data.shapes.answers import INSTRUCTION, PAIRS, TEXT, pair
 from residency.data.shapes.preferences import OPENAI_PREFERENCE, PREFERENCE, RATED
 from residency.data.shapes.shape import MEND, RowError, Shape

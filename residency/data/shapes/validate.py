@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from residency.core.records import Message
-from residency.data.rows import damage
+from residency.data.reading.row import damage
 from residency.data.shapes.shape import MEND, Draft, RowError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from residency.core.errors import ResidencyError, SeveralErrors
-from residency.data.read_json import read_jsonl
+from residency.data.reading.json_file import read_jsonl
 from residency.evals.suites.items import Item, Suite
 
 _FOLDER = Path(str(resources.files("residency.evals.suites")))

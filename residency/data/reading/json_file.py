@@ -10,8 +10,8 @@ from typing import Any
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
-from residency.data.rows import MAX_ROW, TOO_LONG, Row, no_rows, open_text, read_lines, unreadable
-from residency.data.window import Window
+from residency.data.reading.row import MAX_ROW, TOO_LONG, Row, no_rows, open_text, read_lines, unreadable
+from residency.data.reading.window import Window
 
 _CUT_OFF = 16
 """A value may be read wrongly only this near to the end of the text held, or as a string without an end."""

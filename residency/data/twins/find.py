@@ -10,7 +10,7 @@ from residency.core.records import Source
 from residency.data.duplicates import same_words, split_words, words
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked
-from residency.data.near import near_pairs
+from residency.data.twins.near import near_pairs
 
 
 class Twins(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
-from residency.data.rows import MAX_ROW, TOO_LONG, Line, Row, no_rows, open_text, read_lines
+from residency.data.reading.row import MAX_ROW, TOO_LONG, Line, Row, no_rows, open_text, read_lines
 
 _SEPARATORS = {",": "commas", "\t": "tabs"}
 

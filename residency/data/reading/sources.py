@@ -10,10 +10,10 @@ from pathlib import Path
 from residency.core.hub_name import HubName, on_hub
 from residency.core.recipe import Data, Train
 from residency.core.records import fingerprint
-from residency.data.read import list_files, shown_name
-from residency.data.read_arrow import STATE, saved_files
-from residency.data.read_hub import hub_files
-from residency.data.rows import unreadable
+from residency.data.reading.arrow_file import STATE, saved_files
+from residency.data.reading.hub import hub_files
+from residency.data.reading.read import list_files, shown_name
+from residency.data.reading.row import unreadable
 
 
 def sources_of(data: Data) -> dict[str, Path]:

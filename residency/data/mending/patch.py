@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from residency.core.errors import ResidencyError
 from residency.core.hub_name import on_hub
 from residency.core.records import Source
-from residency.data.rows import unreadable
+from residency.data.reading.row import unreadable
 
 Content = Mapping[str, Any]
 """A row's columns, as JSON holds them."""

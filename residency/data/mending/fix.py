@@ -12,9 +12,10 @@ from typing import Any
 
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
+from residency.data.checks.redact import FINDERS, Redaction
 from residency.data.excerpt import example_in
 from residency.data.ledger import Fate
-from residency.data.mend import (
+from residency.data.mending.mend import (
     JsonForm,
     Mend,
     clear_majority,
@@ -23,9 +24,8 @@ from residency.data.mend import (
     mend_encoding,
     replace_answer,
 )
-from residency.data.patch import Action, Content, Verb
-from residency.data.redact import FINDERS, Redaction
-from residency.data.rows import Row
+from residency.data.mending.patch import Action, Content, Verb
+from residency.data.reading.row import Row
 from residency.data.shapes.detect import shape_of
 
 MENDS = {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TextIO
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
-from residency.data.packed import open_bytes
+from residency.data.reading.packed import open_bytes
 
 MAX_ROW = 16 * 1024 * 1024
 """Longest row in characters; a longer one is passed over piece by piece and told as a problem."""

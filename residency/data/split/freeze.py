@@ -14,11 +14,11 @@ from residency.core.workspace import read_json, read_jsonl, write_json, write_js
 from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
-from residency.data.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 from residency.data.ledger import Checked, Fate, with_checks
-from residency.data.lock import Locked
-from residency.data.sides import SIDES, Bonds, place
-from residency.data.twins import Twins, find_twin_words
+from residency.data.split.lock import Locked
+from residency.data.split.sides import SIDES, Bonds, place
+from residency.data.twins.find import Twins, find_twin_words
+from residency.data.twins.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 
 LEAST = {"train": 10, "validation": 2, "test": 2}
 """Fewer rows than these on a side are an error."""

@@ -9,7 +9,7 @@ from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Split
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
-from residency.data.twins import Twins, neighbours, told
+from residency.data.twins.find import Twins, neighbours, told
 
 Sides = Mapping[str, Sequence[Checked]]
 

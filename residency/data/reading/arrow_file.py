@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from residency.core.records import Source
-from residency.data.rows import Row, unreadable
+from residency.data.reading.row import Row, unreadable
 
 BATCH = 256
 """Rows decoded at a time."""

@@ -14,7 +14,7 @@ from residency.core.records import Source
 from residency.core.workspace import unwritable
 from residency.data.excerpt import shorten
 from residency.data.findings import Finding
-from residency.data.patch import Action, beside, read_actions
+from residency.data.mending.patch import Action, beside, read_actions
 
 MENDED_ANYWAY = ("duplicate",)
 """Checks whose rows a fix settles without a judgement: nobody need look at them."""

@@ -11,12 +11,12 @@ from stat import S_ISDIR, S_ISREG
 
 from residency.core.errors import ResidencyError
 from residency.core.hub_name import HubName, on_hub
-from residency.data.packed import PACKED
-from residency.data.read_arrow import is_saved, read_arrow, read_parquet, saved_files
-from residency.data.read_csv import read_csv
-from residency.data.read_hub import hub_files
-from residency.data.read_json import read_json, read_jsonl
-from residency.data.rows import Row, no_rows, unreadable
+from residency.data.reading.arrow_file import is_saved, read_arrow, read_parquet, saved_files
+from residency.data.reading.csv_file import read_csv
+from residency.data.reading.hub import hub_files
+from residency.data.reading.json_file import read_json, read_jsonl
+from residency.data.reading.packed import PACKED
+from residency.data.reading.row import Row, no_rows, unreadable
 
 __all__ = ["Listing", "Row", "list_files", "read_rows", "shown_name"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from residency.core.records import fingerprint
-from residency.data.clusters import cluster
-from residency.data.draw import Labels, draw, label_each
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
-from residency.data.lock import Locked
-from residency.data.twins import Twins, group_by_wording, neighbours
+from residency.data.split.draw import Labels, draw, label_each
+from residency.data.split.lock import Locked
+from residency.data.twins.clusters import cluster
+from residency.data.twins.find import Twins, group_by_wording, neighbours
 
 SIDES = ("train", "validation", "test")
 _SHARE, _LEAST = 0.05, 10
