@@ -141,7 +141,7 @@ class Client:
             else:
                 if self._goes_without(response.status_code, told, sent):
                     continue
-                if response.status_code == 400 and _error(told).get("code") in _DECLINED:
+                if response.status_code == 400 and str(_error(told).get("code")) in _DECLINED:
                     seconds = time.perf_counter() - begun
                     return Reply({"refusal": _words(told)}, 0, 0, "content_filter", seconds)
                 problem, fix = _told(response.status_code, told, self.endpoint)
