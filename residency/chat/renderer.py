@@ -71,6 +71,16 @@ class Renderer:
             content["tool_template"] = self._template.tool_source
         return hash_of(content)
 
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer, for those who need its vocabulary."""
+        return self._template.tokenizer
+
+    @property
+    def lead_ids(self) -> list[int]:
+        """The tokens that the template writes ahead of an answer (an empty thought); none for a blank."""
+        return self._template.encode([self._lead])[self._lead] if self._lead.strip() else []
+
     @cached_property
     def _tools(self) -> ToolFormat:
         """What the template does with tools; looked at when the first conversation has some."""

@@ -22,7 +22,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from residency.verdict.terminal import sweep_table
 
     workflow = open_workflow(recipe, overrides)
-    folder = workflow.upto("train")
+    (folder,) = workflow.upto("train")
     if not is_main():
         return
     artifact = artifact_folder(folder, workflow.recipe.train.method)

@@ -6,6 +6,7 @@ documentation page come from these declarations.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +17,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from residency.core.recipe_endpoints import Endpoint as Endpoint
+from residency.core.recipe_endpoints import Judge as Judge
+from residency.core.recipe_endpoints import Remote as Remote
 from residency.core.recipe_fields import DataField, Name, PathField, Seed
 from residency.core.recipe_fields import Section as Section
 from residency.core.recipe_training import OF_ADAPTERS
@@ -104,6 +108,20 @@ class Task(Section):
     """How an answer is scored: a name from docs/scorers.md, or a function of yours, `my_file.py:function`."""
     max_new_tokens: int = Field(128, ge=1, le=32768)
     """Longest answer, in tokens."""
+    constrain: Literal["none", "labels", "schema"] = "none"
+    """What base and tuned model may answer: anything, a label of the training rows, JSON by a schema."""
+    schema_file: PathField | None = Field(None, validate_default=True)
+    """File with the JSON Schema to which answers are held, where `constrain` is `schema`."""
+
+    @field_validator("schema_file")
+    @classmethod
+    def _goes_with_schema(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        constrain = info.data.get("constrain")
+        if constrain is not None and (file is None) == (constrain == "schema"):
+            text = "a file and constrain = 'schema' go together"
+            fix = {"fix": 'Give task.schema_file with task.constrain = "schema", or neither.'}
+            raise PydanticCustomError("schema_file", text, fix)
+        return file
 
 
 class Scoring(Section):
@@ -127,25 +145,6 @@ class Scoring(Section):
     """Memory a program may take: `code`."""
 
 
-class Judge(Section):
-    """A model behind an OpenAI-compatible API that grades answers: `judge` and `pairwise_judge`."""
-
-    url: str = ""
-    """Address of the API, e.g. `https://api.openai.com/v1`."""
-    model: str = ""
-    """The model's name there."""
-    key: str = ""
-    """Environment variable that holds the API key; empty where none is wanted."""
-    rubric: PathField | None = None
-    """Text file that says what a good answer is."""
-    golden: PathField | None = None
-    """JSONL of answers graded by people: input, expected, answer, and pass or, for pairs, better."""
-    kappa: float = Field(0.6, ge=0, le=1)
-    """Least agreement with the golden set, as Cohen's kappa; below it the judge does not count."""
-    timeout: float = Field(60.0, gt=0, le=3600)
-    """Seconds a call may take."""
-
-
 class Candidates(Section):
     """The ways to answer the task that stand against the tuned model."""
 
@@ -167,6 +166,8 @@ class Candidates(Section):
     """Ask the tuned model also with what `retrieved` and `documents` find, as `tuned+retrieval`."""
     batch_size: int = Field(32, ge=1, le=4096)
     """Rows answered at a time at most; fewer where prompts are long."""
+    remote: tuple[Remote, ...] = ()
+    """Models behind an API, asked as the base is: `[[candidates.remote]]`, one table each."""
 
     @field_validator("tuned_retrieval")
     @classmethod
@@ -178,6 +179,18 @@ class Candidates(Section):
                 {"fix": "Set candidates.retrieved above 0, or name a folder as candidates.documents."},
             )
         return value
+
+    @field_validator("remote")
+    @classmethod
+    def _names_differ(cls, remote: tuple[Remote, ...]) -> tuple[Remote, ...]:
+        if len({one.name for one in remote}) < len(remote):
+            raise PydanticCustomError("names", "two models have the same name", {"fix": "Name each its own."})
+        return remote
+
+    def remote_of(self, candidate: str) -> Remote | None:
+        """The remote model that answers as `candidate`, named `<name>/zero-shot` and the like."""
+        name, slash, _ = candidate.partition("/")
+        return next((one for one in self.remote if slash and one.name == name), None)
 
 
 class Verdict(Section):

@@ -226,14 +226,17 @@ def _takes_text(names: tuple[str, ...]) -> bool:
 def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
     names = _declared(error["loc"])
     key = ".".join(names)
-    place = places.of(key)
-    given = json.dumps(error.get("input"), default=str)
+    secret = error["type"] == "may_be_secret"
+    place = f"{places.file}: {key}" if secret else places.of(key)
+    if len(names) > 2:
+        place += "".join(f", table {part + 1}" for part in error["loc"] if isinstance(part, int))
+    given = "..." if secret else json.dumps(error.get("input"), default=str)
     if error["type"] == "extra_forbidden":
         known = _known_keys(names[:-1])
         close = difflib.get_close_matches(names[-1], known, n=1)
         fix = f"Did you mean {close[0]}?" if close else f"Known keys here: {', '.join(known)}."
         return ResidencyError(f"There is no key {key}.", place, fix)
-    if error["type"] == "missing" and names == error["loc"]:
+    if error["type"] == "missing" and names[-1:] == error["loc"][-1:]:
         return ResidencyError(f"The key {key} is missing.", place, _describe(names))
     if error["type"] == "model_type":
         return ResidencyError(f"{key} = {given} is not a section.", place, _describe(names))
@@ -243,15 +246,20 @@ def _explain(places: _Places, error: ErrorDetails) -> ResidencyError:
 
 
 def _declared(place: Sequence[str | int]) -> tuple[str, ...]:
-    """The key of the recipe that the place lies in: what stands within lists and tables is its value."""
-    model: Any = Recipe
+    """The key of the recipe that the place lies in: what stands within lists and tables is its value.
+
+    A table of a list of sections has keys of its own.
+    """
+    section: type[BaseModel] | None = Recipe
     names: list[str] = []
     for name in place:
-        if not isinstance(name, str) or not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if isinstance(name, int):
+            continue
+        if section is None:
             break
         names.append(name)
-        field = model.model_fields.get(name)
-        model = field.annotation if field else None
+        field = section.model_fields.get(name)
+        section = _section_of(field) if field else None
     return tuple(names)
 
 
@@ -261,18 +269,27 @@ def default_of(field: FieldInfo) -> Any:
 
 
 def _known_keys(names: Sequence[str]) -> list[str]:
-    model: Any = Recipe
+    return list(_section(names).model_fields)
+
+
+def _section(names: Sequence[str]) -> type[BaseModel]:
+    """The section at `names`, or the one of which they name a list."""
+    section: type[BaseModel] | None = Recipe
     for name in names:
-        model = model.model_fields[name].annotation
-    return list(model.model_fields)
+        section = _section_of(section.model_fields[name]) if section else None
+    assert section is not None
+    return section
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that the field holds, or holds a list of."""
+    sections = (t for t in _types(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel))
+    return next(sections, None)
 
 
 def _describe(names: Sequence[str]) -> str:
     """What to write: the field's own description and default."""
-    model: Any = Recipe
-    for name in names[:-1]:
-        model = model.model_fields[name].annotation
-    field = model.model_fields[names[-1]]
+    field = _section(names[:-1]).model_fields[names[-1]]
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
         return f"Write a section [{names[-1]}]. {field.annotation.__doc__}"
     default = "" if field.is_required() else f" Default: {json.dumps(default_of(field), default=str)}."

@@ -302,8 +302,9 @@ class Completion:
     """What a candidate answered, and what the call cost.
 
     `prompt_tokens` counts the whole prompt, shared prefix included, as a caller would be billed;
-    `seconds` is the batch's time divided by its rows. `retrieved` names what was looked up for this row
-    and stood in its prompt, the nearest first; `left_out` is how much of it found no room there.
+    `seconds` is the batch's time divided by its rows, or that of the call over the network. `retrieved`
+    names what was looked up for this row and stood in its prompt, the nearest first; `left_out` is how much
+    of it found no room there. An answer that is `cached` was paid for before.
     """
 
     text: str
@@ -313,6 +314,7 @@ class Completion:
     finish: Literal["stop", "length"]
     retrieved: tuple[str, ...] = ()
     left_out: int = 0
+    cached: bool = False
 
 
 class Likelihood(NamedTuple):

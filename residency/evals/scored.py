@@ -47,6 +47,8 @@ class Scored:
     """What was looked up for the row and stood in its prompt, the nearest first."""
     nll: float | None = None
     """Negative log-likelihood of the expected answer, in nats a token; none where it was not asked."""
+    cached: bool = False
+    """Whether the answer had been paid for before it was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -134,4 +136,5 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
         parts=dict(score.parts),
         cluster=example.group or wording(example),
         retrieved=completion.retrieved,
+        cached=completion.cached,
     )

@@ -18,6 +18,7 @@ from residency.core.recipe import Base, Method
 from residency.core.workspace import unwritable
 from residency.models.adapters import AdapterOff, load_adapter
 from residency.models.card import Card, read_card
+from residency.models.constrain import Constraint
 from residency.models.language_model import LanguageModel, LocalModel
 from residency.models.load import LoadedBase, load_base
 from residency.models.source import base_fingerprint, locate, tokenizer_files
@@ -31,9 +32,9 @@ class Tuned:
     renderer: Renderer
     card: Card
 
-    def answering(self, batch_size: int) -> LocalModel:
+    def answering(self, batch_size: int, constraint: Constraint | None = None) -> LocalModel:
         """The model as candidates see it."""
-        return LocalModel(self.model, self.renderer, batch_size)
+        return LocalModel(self.model, self.renderer, batch_size, constraint)
 
 
 def artifact_folder(stage: Path, method: Method) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 from residency.core.progress import Advance, no_progress
 from residency.models.attention import Trunk, attend, require_attention_only, require_plain
+from residency.models.constrain import Guide
 
 NAME = "residency_prefix"
 _TOKENS = 16_384
@@ -95,8 +96,11 @@ def generate(
     stop_ids: Collection[int],
     batch_size: int,
     advance: Advance = no_progress,
+    guide: Callable[[], Guide] | None = None,
 ) -> list[Generated]:
     """The most likely continuation of each prompt, token by token, until a stop token.
+
+    With `guide`, the most likely of the tokens that a guide of its own allows it at each step.
 
     Prompts of like length are answered together, padded on the left of what they do not share; where
     they are long, fewer than `batch_size` of them.
@@ -114,7 +118,8 @@ def generate(
         for chosen in batches(order, [len(p) - shared + max_new_tokens for p in prompts], batch_size):
             begun = time.perf_counter()
             own = [prompts[i][shared:] for i in chosen]
-            _Batch(model, prefix, shared, own, [results[i] for i in chosen]).run(
+            guides = [guide() for _ in chosen] if guide else []
+            _Batch(model, prefix, shared, own, [results[i] for i in chosen], guides).run(
                 max_new_tokens, frozenset(stop_ids)
             )
             share = (time.perf_counter() - begun) / len(chosen)
@@ -176,10 +181,11 @@ class _Batch:
         shared: int,
         own: Sequence[Sequence[int]],
         results: Sequence[Generated],
+        guides: Sequence[Guide],
     ) -> None:
         longest = max(len(ids) for ids in own)
         pads_B = torch.tensor([longest - len(ids) for ids in own], device=model.device)
-        self.model, self.prefix, self.live = model, prefix, list(results)
+        self.model, self.prefix, self.live, self.guides = model, prefix, list(results), list(guides)
         self.cache = DynamicCache()
         padded = [[0] * (longest - len(ids)) + list(ids) for ids in own]
         self.ids_BL = torch.tensor(padded, device=model.device)
@@ -191,11 +197,13 @@ class _Batch:
         """Fill the results."""
         for _ in range(max_new_tokens):
             token_B = self._step()
-            for result, token in zip(self.live, token_B.tolist(), strict=True):
+            for row, (result, token) in enumerate(zip(self.live, token_B.tolist(), strict=True)):
                 if token in stop_ids:
                     result.stopped = True
                 elif not result.stopped:
                     result.ids.append(token)
+                    if self.guides:
+                        self.guides[row].take(token)
             if all(r.stopped for r in self.live):
                 return
             self.ids_BL = token_B[:, None]
@@ -214,8 +222,17 @@ class _Batch:
             logits_to_keep=last,
             sight=_Sight(self.prefix, self.query_BL, self.key_BA),
         )
-        token_B: Tensor = output.logits[:, -1].argmax(dim=-1)
-        return token_B
+        logits_BV: Tensor = output.logits[:, -1]
+        if self.guides:
+            logits_BV = logits_BV.masked_fill(~self._allowed(logits_BV.shape[1]), float("-inf"))
+        return logits_BV.argmax(dim=-1)
+
+    def _allowed(self, size: int) -> Tensor:
+        """Which tokens may come next; all where the row has ended, for nobody looks at it any more."""
+        ended_V = torch.ones(size, dtype=torch.bool)
+        rows = zip(self.live, self.guides, strict=True)
+        masks = [ended_V if result.stopped else guide.allowed(size) for result, guide in rows]
+        return torch.stack(masks).to(self.ids_BL.device)
 
     def _drop_finished(self) -> None:
         keep = [i for i, r in enumerate(self.live) if not r.stopped]
@@ -225,3 +242,4 @@ class _Batch:
         self.cache.batch_select_indices(index)
         self.ids_BL, self.query_BL, self.key_BA = self.ids_BL[index], self.query_BL[index], self.key_BA[index]
         self.live = [self.live[i] for i in keep]
+        self.guides = [self.guides[i] for i in keep] if self.guides else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from transformers import PreTrainedModel
@@ -12,6 +11,7 @@ from residency.chat import Renderer
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Likelihood, Message
+from residency.models.constrain import Constraint, answer_ids
 from residency.models.generate import generate
 from residency.models.likelihood import Question, answer_likelihoods
 
@@ -44,10 +44,16 @@ class LanguageModel(Protocol):
 
 
 class LocalModel:
-    """A model in this process, greedy, rendered by the base's own template."""
+    """A model in this process, greedy, rendered by the base's own template; answers may be held to a form."""
 
-    def __init__(self, model: PreTrainedModel, renderer: Renderer, batch_size: int) -> None:
-        self.model, self.renderer, self.batch_size = model, renderer, batch_size
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        renderer: Renderer,
+        batch_size: int,
+        constraint: Constraint | None = None,
+    ) -> None:
+        self.model, self.renderer, self.batch_size, self.constraint = model, renderer, batch_size, constraint
 
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
@@ -59,6 +65,9 @@ class LocalModel:
         """
         prompts = [self.renderer.prompt_ids(c) for c in conversations]
         self._require_room(max((len(p) for p in prompts), default=0) + max_new_tokens)
+        guide = None
+        if self.constraint and conversations:
+            guide = self.constraint.begin(self.renderer, conversations[0])
         answers = generate(
             self.model,
             prompts,
@@ -66,6 +75,7 @@ class LocalModel:
             stop_ids=self.renderer.stop_ids,
             batch_size=self.batch_size,
             advance=advance,
+            guide=guide,
         )
         return [
             Completion(
@@ -123,14 +133,7 @@ class LocalModel:
 
     def _question(self, conversation: Conversation, turns: Sequence[Message]) -> Question:
         prompt = self.renderer.prompt_ids(conversation)
-        wholes = self.renderer.render_many(
-            [Conversation((*conversation, replace(turn, weight=1)), conversation.tools) for turn in turns]
-        )
-        answers = [
-            [i for i, said in zip(ids[len(prompt) :], supervised[len(prompt) :], strict=True) if said][:-1]
-            for ids, supervised in wholes
-        ]
-        return Question(prompt, answers)
+        return Question(prompt, answer_ids(self.renderer, conversation, turns))
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """Whether the context holds the conversation and an answer of that many tokens."""

@@ -1,68 +1,193 @@
-"""A model behind an OpenAI-compatible API."""
+"""A model behind an OpenAI-compatible API, asked as a local one is, with a cap on what it may cost."""
 
 from __future__ import annotations
 
 import json
-import os
-import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Condition
 from typing import Any
 
 from residency.core.errors import ResidencyError
+from residency.core.progress import Advance
+from residency.core.recipe import Remote
+from residency.core.records import Completion, Conversation, Message, ToolCall, fingerprint, join_calls
+from residency.models.endpoint import Body, Client, Reply, chat, known
 
-_TRIES = 4
-_BUSY = frozenset({408, 409, 429, 500, 502, 503, 504})
+
+class CapReached(ResidencyError):
+    """The next call could have cost more than is left; `answered` of `asked` conversations have answers."""
+
+    def __init__(self, remote: Remote, spent: float, answered: int, asked: int) -> None:
+        what = (
+            f"{answered} of {asked} rows are answered for {spent:.4g}, and the next could pass the cap of "
+            f"{remote.max_cost:g}."
+        )
+        fix = "Raise max_cost; the answers that came are kept and not paid for again."
+        super().__init__(what, f"candidates.remote, max_cost of {remote.name}", fix)
+        self.spent, self.answered, self.asked = spent, answered, asked
 
 
-@dataclass(frozen=True)
-class Remote:
-    """Where a model is found and how long a call may take."""
+class Budget:
+    """What is spent and what calls under way may still cost, never together above the cap."""
 
-    url: str
-    model: str
-    key: str
-    """The environment variable that holds the API key; empty where none is wanted."""
-    timeout: float
+    def __init__(self, cap: float) -> None:
+        self.cap, self.spent = cap, 0.0
+        self._under_way: list[float] = []
+        self._changed = Condition()
 
-    def reply(self, system: str, text: str) -> str:
-        """The model's answer to `text` under the system prompt, as likely as it can (temperature 0).
+    def reserve(self, most: float) -> bool:
+        """Set `most` aside for a call; false if there is not so much left once others have ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has(most) or not self._under_way)
+            if has := self._has(most):
+                self._under_way.append(most)
+            return has
 
-        Busy and failing servers are asked again, after 1, 2 and 4 seconds.
+    def settle(self, reserved: float, cost: float) -> None:
+        """The call for which `reserved` was set aside has ended and cost so much."""
+        with self._changed:
+            self._under_way.remove(reserved)
+            self.spent += cost
+            self._changed.notify_all()
+
+    def _has(self, most: float) -> bool:
+        return self.spent + sum(self._under_way) + most <= self.cap
+
+
+class RemoteModel:
+    """Answers of `remote`; all candidates that ask it share one budget, in which a question counts once.
+
+    Answers that were paid for before count in it too, so that the cap is the same however often a run is
+    started again; they are there without a call, a key or a price.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote, self.budget = remote, Budget(remote.max_cost)
+        self._counted: set[str] = set()
+
+    def complete(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
+    ) -> list[Completion]:
+        """Answer, several at a time; the same question is asked once.
 
         Raises:
-            ResidencyError: the key is not set, or no answer came.
+            CapReached: not all could be asked for the money.
+            ResidencyError: a call failed for good; calls under way are waited for, and their answers kept.
         """
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
-        body = {"model": self.model, "messages": messages, "temperature": 0}
-        headers = {"Content-Type": "application/json", **self._authorisation()}
-        place = f"{self.url.rstrip('/')}/chat/completions"
-        request = urllib.request.Request(place, json.dumps(body).encode(), headers)
-        for attempt in range(_TRIES):
+        bodies = [_body(self.remote, conversation, max_new_tokens) for conversation in conversations]
+        asked = [fingerprint(body) for body in bodies]
+        rows, replies = Counter(asked), dict[str, Reply]()
+        for key, reply in self._replies(dict(zip(asked, bodies, strict=True))):
+            replies[key] = reply
+            advance(rows[key], "")
+        answered = sum(rows[key] for key in replies)
+        if answered < len(asked):
+            raise CapReached(self.remote, self.budget.spent, answered, len(asked))
+        first = {key: number for number, key in reversed(list(enumerate(asked)))}
+        return [
+            _completion(replies[key], conversation.tools, repeats=number > first[key])
+            for number, (key, conversation) in enumerate(zip(asked, conversations, strict=True))
+        ]
+
+    def _replies(self, asked: Mapping[str, Body]) -> Iterator[tuple[str, Reply]]:
+        """Those that are known, then those that come; none where the cap stands before a call."""
+        left: dict[str, Body] = {}
+        for key, body in asked.items():
+            reply = known(self.remote, body)
+            if reply is None:
+                left[key] = body
+                continue
+            if key not in self._counted:
+                self.budget.spent += self._cost(reply)
+            yield key, reply
+        self._counted |= asked.keys()
+        if not left:
+            return
+        with Client(self.remote) as client, ThreadPoolExecutor(self.remote.concurrency) as pool:
+            futures = {pool.submit(self._ask, client, body): key for key, body in left.items()}
             try:
-                with urllib.request.urlopen(request, timeout=self.timeout) as response:
-                    return _content(json.load(response))
-            except urllib.error.HTTPError as error:
-                problem = f"{error.code} {error.reason}"
-                if error.code not in _BUSY:
-                    break
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-                problem = str(error) or type(error).__name__
-            if attempt < _TRIES - 1:
-                time.sleep(2**attempt)
-        fix = "Correct the address, the model's name or the key, and run the same command again."
-        raise ResidencyError(f"The model '{self.model}' gave no answer: {problem}.", place, fix)
+                for future in as_completed(futures):
+                    if reply := future.result():
+                        yield futures[future], reply
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
-    def _authorisation(self) -> dict[str, str]:
-        if not self.key:
-            return {}
-        secret = os.environ.get(self.key)
-        if not secret:
-            what = f"The environment variable {self.key} is not set, and it should hold the API key."
-            raise ResidencyError(what, self.url, f"export {self.key}=...")
-        return {"Authorization": f"Bearer {secret}"}
+    def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
+        """True: only the server knows, and it refuses what is too long."""
+        return True
+
+    def _ask(self, client: Client, body: Body) -> Reply | None:
+        """The reply; none where it could cost more than is left."""
+        most = self.remote.cost(_most_tokens(body), body["max_tokens"])
+        if not self.budget.reserve(most):
+            return None
+        cost = 0.0
+        try:
+            reply = client.ask(body)
+            cost = self._cost(reply)
+            return reply
+        finally:
+            self.budget.settle(most, cost)
+
+    def _cost(self, reply: Reply) -> float:
+        if reply.prompt_tokens is None or reply.completion_tokens is None:
+            what = f"The model '{self.remote.model}' does not tell how many tokens its answers take."
+            fix = "Take an endpoint that gives `usage` with each answer; without it the cost is not known."
+            raise ResidencyError(what, self.remote.url, fix)
+        return self.remote.cost(reply.prompt_tokens, reply.completion_tokens)
 
 
-def _content(answer: Any) -> str:
-    return str(answer["choices"][0]["message"]["content"] or "")
+def _most_tokens(body: Body) -> int:
+    """At least the tokens of the prompt: a token is a byte or more, and the JSON outweighs a template."""
+    told = [body["messages"], body.get("tools", [])]
+    return len(json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def _body(remote: Remote, conversation: Conversation, max_new_tokens: int) -> dict[str, Any]:
+    tools = {"tools": list(conversation.tools)} if conversation.tools else {}
+    most = remote.max_tokens or max_new_tokens
+    return chat(remote, [_message(turn) for turn in conversation], max_tokens=most, **tools)
+
+
+def _message(turn: Message) -> dict[str, Any]:
+    """The turn in the API's form, in which a call's arguments are JSON in a text."""
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id or f"call_{number}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for number, call in enumerate(turn.tool_calls)
+        ]
+    if turn.tool_call_id:
+        message["tool_call_id"] = turn.tool_call_id
+    return message
+
+
+def _completion(reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
+    assert reply.prompt_tokens is not None and reply.completion_tokens is not None
+    return Completion(
+        text=_text(reply) if tools else reply.content,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        seconds=reply.seconds,
+        finish="length" if reply.finish == "length" else "stop",
+        cached=reply.cached or repeats,
+    )
+
+
+def _text(reply: Reply) -> str:
+    """What the message says, its tool calls told as `Message.text` does; as text where they are broken."""
+    calls = reply.message.get("tool_calls") or []
+    try:
+        asked = [
+            ToolCall(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls
+        ]
+    except (ValueError, LookupError, TypeError):
+        return f"{reply.content}\n{json.dumps(calls, ensure_ascii=False)}".strip()
+    return join_calls(reply.content, asked) if asked else reply.content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,13 +15,15 @@ from residency.core.recipe import Recipe
 from residency.core.records import Completion, Example
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored, score_rows
+from residency.evals.scored import Scored, score_rows, was_cut_off
 from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
+from residency.models.remote import CapReached, RemoteModel
 from residency.pipeline.askable import askable, require_askable
-from residency.pipeline.baselines import Sides, baselines, retrievers
+from residency.pipeline.baselines import Sides, baselines, prompted, retrievers
+from residency.pipeline.constraint import constraint_of
 from residency.pipeline.recall import add_likelihoods, draw, likely_test, recall
 from residency.verdict.ways import BASE, TUNED, TUNED_RETRIEVAL
 
@@ -31,8 +34,9 @@ def ask_baselines(
     """All candidates but the tuned ones answer the test; writes `scored.jsonl` and `choices.json`."""
     rows = Frozen.read(frozen)
     base = load_base(recipe.base, getattr(torch, dtype))
-    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size)
     sides = Sides(askable([row.example for row in rows.train]), [row.example for row in rows.validation])
+    constraint = constraint_of(recipe.task, sides.train)
+    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size, constraint)
     test = [row.example for row in rows.test]
     require_askable(test, base.renderer)
     candidates, choices = baselines(recipe, instructions, model, sides, report)
@@ -46,12 +50,43 @@ def ask_baselines(
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
 
+def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, report: Reporter) -> None:
+    """The remote models answer the test as the base does; writes `scored.jsonl` and `incomplete.json`.
+
+    A candidate that could not ask all rows for its money is told there and has no scored rows.
+    """
+    rows = Frozen.read(frozen)
+    train = askable([row.example for row in rows.train])
+    test = [row.example for row in rows.test]
+    scored, incomplete = [], []
+    for remote in recipe.candidates.remote:
+        report.say(f"  {len(test)} test rows are sent to {remote.url}")
+        local = prompted(recipe, instructions, RemoteModel(remote), train, max(recipe.candidates.few_shot))
+        for candidate in local[1:] or local:
+            named = replace(candidate, name=f"{remote.name}/{candidate.name}")
+            try:
+                answered = _score_test(named, test, recipe, report)
+            except CapReached as reached:
+                report.say(f"  {named.name} is incomplete: {reached.what}")
+                known = {"answered": reached.answered, "n": reached.asked, "spent": reached.spent}
+                incomplete.append({"name": named.name, **known})
+                continue
+            scored += answered
+            if cut := sum(map(was_cut_off, answered)):
+                told = f"{cut:,} of {len(answered):,} answers failed as their room ended, thinking included"
+                report.say(f"  {named.name}: {told}; max_tokens gives more")
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+    write_json(folder / "incomplete.json", incomplete)
+
+
 def ask_base(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
     """The base on what tells memorising from understanding; writes `scored.jsonl`."""
     base = load_base(recipe.base, getattr(torch, dtype))
-    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size)
+    rows = Frozen.read(frozen)
+    constraint = constraint_of(recipe.task, askable([row.example for row in rows.train]))
+    model = LocalModel(base.model, base.renderer, recipe.candidates.batch_size, constraint)
     candidate = Prompted(BASE, model, system=recipe.task.system)
-    scored = recall(candidate, model, draw(recipe, Frozen.read(frozen)), recipe, report)
+    scored = recall(candidate, model, draw(recipe, rows), recipe, report)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
 
@@ -59,13 +94,13 @@ def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report:
     """The tuned model, as it was saved, on the test and on what tells memorising from understanding."""
     rows = Frozen.read(frozen)
     tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
-    model = tuned.answering(recipe.candidates.batch_size)
+    train, test = askable([row.example for row in rows.train]), [row.example for row in rows.test]
+    model = tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
     candidate, drawn = Prompted(TUNED, model, system=recipe.task.system), draw(recipe, rows)
-    test = [row.example for row in rows.test]
     scored = add_likelihoods(_score_test(candidate, test, recipe, report), candidate, model, drawn.test)
     scored += recall(candidate, model, drawn, recipe, report)
     if recipe.candidates.tuned_retrieval:
-        found = tuple(retrievers(recipe, askable([row.example for row in rows.train])).values())
+        found = tuple(retrievers(recipe, train).values())
         helped = Prompted(TUNED_RETRIEVAL, model, system=recipe.task.system, retrievers=found)
         scored += _score_test(helped, test, recipe, report)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))

@@ -38,26 +38,33 @@ def baselines(
     recipe: Recipe, instructions: str, model: LanguageModel, sides: Sides, report: Reporter
 ) -> tuple[list[Candidate], list[ChoicePart]]:
     """All candidates but the tuned ones, in the order of the report, and what was chosen for them."""
-    system, settings = recipe.task.system, recipe.candidates
-    found: list[Candidate] = [Prompted("base", model, system=system)]
     choices: list[ChoicePart] = []
-    if settings.zero_shot and instructions:
-        found.append(Prompted("zero-shot", model, instructions=instructions))
-    if settings.few_shot != (0,):
-        shots = {k: draw_shots(sides.train, k, recipe.split.seed) for k in sorted(set(settings.few_shot))}
-        asked = {k: Prompted("few-shot", model, system, instructions, shots[k]) for k in shots}
-        best = next(iter(asked))
-        if len(asked) > 1:
-            choices.append(_choose_shots(asked, recipe, sides.validation, report))
-            best = int(choices[-1].chosen)
-        found.append(asked[best])
-    for name, retriever in retrievers(recipe, sides.train).items():
-        found.append(Prompted(name, model, system, instructions, retrievers=(retriever,)))
+    k = recipe.candidates.few_shot[0]
+    if len(set(recipe.candidates.few_shot)) > 1:
+        choices.append(_choose_shots(recipe, instructions, model, sides, report))
+        k = int(choices[-1].chosen)
+    found: list[Candidate] = [*prompted(recipe, instructions, model, sides.train, k)]
     if _wants_classifier(recipe, sides.train):
         classifier, choice = _classifier(recipe, sides, report)
         found.append(classifier)
         choices.append(choice)
     return found, choices
+
+
+def prompted(
+    recipe: Recipe, instructions: str, model: LanguageModel, train: Sequence[Example], k: int
+) -> list[Prompted]:
+    """The ways to ask a model, local or remote: as it is, zero-shot, few-shot with `k` rows, retrieving."""
+    system, settings = recipe.task.system, recipe.candidates
+    found = [Prompted("base", model, system=system)]
+    if settings.zero_shot and instructions:
+        found.append(Prompted("zero-shot", model, instructions=instructions))
+    if settings.few_shot != (0,):
+        shots = draw_shots(train, k, recipe.split.seed)
+        found.append(Prompted("few-shot", model, system, instructions, shots))
+    for name, retriever in retrievers(recipe, train).items():
+        found.append(Prompted(name, model, system, instructions, retrievers=(retriever,)))
+    return found
 
 
 def retrievers(recipe: Recipe, train: Sequence[Example]) -> dict[str, Retriever]:
@@ -73,11 +80,14 @@ def retrievers(recipe: Recipe, train: Sequence[Example]) -> dict[str, Retriever]
 
 
 def _choose_shots(
-    asked: dict[int, Prompted], recipe: Recipe, validation: Sequence[Example], report: Reporter
+    recipe: Recipe, instructions: str, model: LanguageModel, sides: Sides, report: Reporter
 ) -> ChoicePart:
     """The number of examples with the highest mean score on validation rows, of equals the smallest."""
-    validation = askable(validation)
-    rows = random.Random(recipe.split.seed).sample(validation, min(_CHOICE_ROWS, len(validation)))
+    validation, seed = askable(sides.validation), recipe.split.seed
+    shots = {k: draw_shots(sides.train, k, seed) for k in sorted(set(recipe.candidates.few_shot))}
+    system = recipe.task.system
+    asked = {k: Prompted("few-shot", model, system, instructions, shots[k]) for k in shots}
+    rows = random.Random(seed).sample(validation, min(_CHOICE_ROWS, len(validation)))
     scorer = scorer_of(recipe)
     scores = {}
     with report.track("few-shot on validation", len(rows) * len(asked), "rows") as advance:

@@ -18,7 +18,14 @@ from residency.verdict.causes import group_causes
 from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
-from residency.verdict.report_schema import BasePart, ChoicePart, Report, TracedPart, TrainingPart
+from residency.verdict.report_schema import (
+    BasePart,
+    ChoicePart,
+    IncompletePart,
+    Report,
+    TracedPart,
+    TrainingPart,
+)
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
@@ -26,7 +33,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
 
     A report that is there already for the same stages keeps its date.
     """
-    asking = ("baselines", "compare", "recall", "suites-base", "suites-tuned")
+    asking = ("baselines", "remote", "compare", "recall", "suites-base", "suites-tuned")
     asked = [name for name in asking if name in stages]
     scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
     rows = [Scored.from_json(row) for row in scored_rows]
@@ -46,6 +53,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
+        incomplete=incomplete_of(stages),
         training=training,
         causes=group_causes([TracedPart(**row) for row in causes]),
         **weigh(rows, training, inputs.recipe, data)._asdict(),
@@ -56,6 +64,13 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())
     return report
+
+
+def incomplete_of(stages: Mapping[str, Path]) -> list[IncompletePart]:
+    """Candidates behind an API that stopped at their cap."""
+    if "remote" not in stages:
+        return []
+    return [IncompletePart(**part) for part in read_json(stages["remote"] / "incomplete.json")]
 
 
 def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Sequence[Fate]) -> DataPart:

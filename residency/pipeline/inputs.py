@@ -32,8 +32,12 @@ def _content(setting: Any) -> Any:
     if isinstance(setting, Path):
         return source_hash(setting)
     if isinstance(setting, Section):
-        return {key: _content(value) for key, value in setting if key != "timeout"}
+        return {key: _content(value) for key, value in setting if key not in _HOW_ASKED}
     return setting
+
+
+_HOW_ASKED = {"concurrency", "key_env", "retries", "timeout"}
+"""How an endpoint is asked, which decides nothing about its answers."""
 
 
 class Machine(NamedTuple):
@@ -96,6 +100,13 @@ class Inputs:
         }
 
     @cached_property
+    def constraint(self) -> list[str]:
+        """To what answers are held; a schema by its hash, and by whose work."""
+        task = self.recipe.task
+        schema = [source_hash(task.schema_file), version("llguidance")] if task.schema_file else []
+        return [task.constrain, *schema]
+
+    @cached_property
     def software(self) -> dict[str, str]:
         """Versions of what decides on tokens and weights: another one starts stages anew."""
         names = ("torch", "transformers", "tokenizers", "peft")
@@ -144,17 +155,24 @@ class Inputs:
     def asked(self, machine: Machine) -> dict[str, Any]:
         """The frozen rows, how they are asked and scored, and on what."""
         task = self.recipe.task.model_dump(mode="json", include={"system", "max_new_tokens"})
-        return {"freeze": fingerprint(self.freeze()), "task": {**task, **self.scoring}, **machine._asdict()}
+        how = {**task, **self.scoring, "constraint": self.constraint}
+        return {"freeze": fingerprint(self.freeze()), "task": how, **machine._asdict()}
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
-        candidates = self.recipe.candidates.model_dump(mode="json", exclude={"documents", "tuned_retrieval"})
+        exclude = {"documents", "remote", "tuned_retrieval"}
+        candidates = self.recipe.candidates.model_dump(mode="json", exclude=exclude)
         return {
             **self.asked(machine),
             "instructions": self.instructions,
             "candidates": candidates,
             "documents": self.documents,
         }
+
+    def remote(self, machine: Machine) -> dict[str, Any]:
+        """What is asked of models behind an API; the prices decide only where the cap is reached."""
+        remote = [one.model_dump(mode="json", exclude=_HOW_ASKED) for one in self.recipe.candidates.remote]
+        return {**self.baselines(machine), "remote": remote}
 
     @property
     def method_software(self) -> dict[str, str]:
@@ -170,7 +188,8 @@ class Inputs:
         """
         how = {"replay_file", "checkpoint_minutes", "distribution", "gradient_checkpointing", "micro_tokens"}
         settings = self.recipe.train.model_dump(mode="json", exclude=how)
-        watched = {**self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
+        room = self.recipe.task.max_new_tokens
+        watched = {**self.scoring, "constraint": self.constraint, "max_new_tokens": room}
         return {
             "software": self.method_software,
             "freeze": fingerprint(self.freeze()),
@@ -255,11 +274,11 @@ class Inputs:
             mode="json",
             exclude={
                 "base": {"model", "revision"},
+                "candidates": {"documents": True, "remote": {"__all__": _HOW_ASKED}},
                 "data": {"train", "validation", "test"},
-                "task": {"instructions", "scorer"},
+                "task": {"instructions", "schema_file", "scorer"},
                 "scoring": True,
                 "judge": True,
-                "candidates": {"documents"},
                 "train": {"replay_file"},
                 "regression": {"suites"},
                 "verdict": {"paraphrases"},
@@ -270,6 +289,7 @@ class Inputs:
             software,
             settings,
             self.scoring,
+            self.constraint,
             self.hashes,
             self.suites,
             self.documents,

@@ -31,6 +31,7 @@ from residency.models.precision import best_device
 from residency.models.source import locate
 from residency.models.tokenizer import load_tokenizer
 from residency.pipeline.askable import askable, require_askable
+from residency.pipeline.constraint import constraint_of
 from residency.pipeline.plan import gib
 from residency.pipeline.replay import draw_replay
 from residency.pipeline.room import checkpointing, decide_checkpointing
@@ -99,7 +100,8 @@ class Bench:
         """What gives the score of the model's answers, if training is to watch it."""
         if self.recipe.train.watch == "loss":
             return None
-        answering = LocalModel(model, renderer, self.recipe.candidates.batch_size)
+        constraint = constraint_of(self.recipe.task, askable([row.example for row in self.rows.train]))
+        answering = LocalModel(model, renderer, self.recipe.candidates.batch_size, constraint)
         validation = askable([row.example for row in self.rows.validation])
         require_askable(validation, renderer)
         return watch_score(self.recipe, answering, validation)

@@ -6,20 +6,17 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from residency.core.errors import ResidencyError, SeveralErrors, UnfitData
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
-from residency.evals.scorers import scorer_of
-from residency.evals.suites.load import load_suites
-from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
-from residency.training.objectives import get_objective
+from residency.pipeline.needs import require_known, require_one_process
 
 if TYPE_CHECKING:
     from residency.data.check import Examination
@@ -38,7 +35,7 @@ class Workflow:
             ResidencyError: the recipe names a scorer or an objective that there is not, or a method
                 whose software is not installed.
         """
-        _require_known(recipe)
+        require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe, workspace)
         self._examined: Examination | None = None
@@ -147,6 +144,26 @@ class Workflow:
         return self._stage("baselines", self.inputs.baselines(self.machine), build)
 
     @cached_property
+    def asked_remote(self) -> dict[str, Path]:
+        """Stage 3, elsewhere: models behind an API answer the test; none where the recipe names none."""
+        if not self.recipe.candidates.remote:
+            return {}
+        frozen, instructions = self.frozen, self.inputs.instructions
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.ask import ask_remote
+
+            ask_remote(self.recipe, instructions, frozen, folder, self.report)
+
+        return {"remote": self._stage("remote", self.inputs.remote(self.machine), build)}
+
+    @property
+    def prompted(self) -> dict[str, Path]:
+        """All of stage 3; a key that is missing is told before the base is asked."""
+        remote = self.asked_remote
+        return {"baselines": self.answered, **remote}
+
+    @cached_property
     def trained(self) -> Path:
         """Stage 4: tune, or sweep; an interrupted one is taken up at its last checkpoint."""
         frozen, dtype = self.frozen, self.dtype
@@ -228,7 +245,7 @@ class Workflow:
             stages = {
                 "check": self.checked,
                 "freeze": self.frozen,
-                "baselines": self.answered,
+                **self.prompted,
                 "train": self.trained,
                 "compare": self.compared,
                 "recall": self.recalled,
@@ -264,25 +281,24 @@ class Workflow:
             self._note("stopped after check", {name: path.name for name, path in stages.items()})
         return folder
 
-    def upto(self, stage: str) -> Path:
-        """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folder."""
-        ways: Mapping[str, tuple[str, Callable[[], Path]]] = {
-            "check": ("freeze", lambda: self.frozen),
-            "baselines": ("baselines", lambda: self.answered),
-            "train": ("train", lambda: self.trained),
+    def upto(self, stage: str) -> list[Path]:
+        """Run all stages through `stage`, one of `check`, `baselines`, `train`; the stage's folders."""
+        ways: Mapping[str, Callable[[], dict[str, Path]]] = {
+            "check": lambda: {"freeze": self.frozen},
+            "baselines": lambda: self.prompted,
+            "train": lambda: {"train": self.trained},
         }
-        name, build = ways[stage]
         with self._running():
-            folder = build()
-            self._note(f"stopped after {stage}", {name: folder.name})
-        return folder
+            folders = ways[stage]()
+            self._note(f"stopped after {stage}", {name: folder.name for name, folder in folders.items()})
+        return list(folders.values())
 
     def forecast(self) -> Forecast:
         """Memory and time of stage 4, measured anew each time: the machine may be doing other things."""
         from residency.pipeline.forecast import forecast
 
-        _require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
-        frozen = self.upto("check")
+        require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
+        (frozen,) = self.upto("check")
         return forecast(self.recipe, self.dtype, frozen, self.workspace.folder, self.report)
 
     @contextmanager
@@ -349,44 +365,3 @@ class Workflow:
         if is_main() and process_count() > 1:
             self.processes.tell(None)
         return stage
-
-
-def _require_known(recipe: Recipe) -> None:
-    """Look up every name of a registry, and the software that is needed, before any work is done."""
-    needs: list[Callable[[], object]] = [
-        partial(scorer_of, recipe),
-        partial(get_objective, recipe.train.objective),
-        partial(load_suites, recipe.regression.suites),
-    ]
-    if recipe.train.method == "qlora":
-        from residency.models.quantise import require_bitsandbytes
-
-        needs.append(require_bitsandbytes)
-    if recipe.candidates.similarity == "meaning":
-        needs.append(require_encoder)
-    if recipe.sweep.search == "optuna":
-        from residency.training.search import require_optuna
-
-        needs.append(require_optuna)
-    if recipe.sweep.varied:
-        fix = "Run it without torchrun, or take [sweep] out."
-        needs.append(partial(_require_one_process, "A sweep trains in one process.", "sweep", fix))
-    if recipe.train.watch == "score" and recipe.train.distribution == "fsdp":
-        what = "A model that is sharded over processes cannot answer rows during training."
-        fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
-        needs.append(partial(_require_one_process, what, "train.watch", fix))
-    mistakes: list[ResidencyError] = []
-    for need in needs:
-        try:
-            need()
-        except SeveralErrors as error:
-            mistakes += error.errors
-        except ResidencyError as error:
-            mistakes.append(error)
-    if mistakes:
-        raise SeveralErrors(mistakes)
-
-
-def _require_one_process(what: str, where: str, fix: str) -> None:
-    if process_count() > 1:
-        raise ResidencyError(what, where, fix)

@@ -16,18 +16,23 @@ from residency.evals.scored import Scored
 from residency.evals.statistics import effective_rows, holm, own_cluster_each, paired
 from residency.verdict.advice_schema import AdvicePart, CostPart, KnowledgePart
 from residency.verdict.costs import break_even, call_cost, time_cost
-from residency.verdict.decide import by_row, summarise
+from residency.verdict.decide import by_row
 from residency.verdict.knowledge import closed_book, looked_up, own_words
 from residency.verdict.report_schema import CandidateSummary
 from residency.verdict.ways import TRAINED, TUNED, TUNED_RETRIEVAL
 
 
-def advise(rows: Sequence[Scored], settings: Verdict, prices: Prices, seconds_to_start: float) -> AdvicePart:
-    """The advice from scored rows that `compare` takes; `seconds_to_start` is what training took.
+def advise(
+    candidates: Sequence[CandidateSummary],
+    rows: Sequence[Scored],
+    settings: Verdict,
+    prices: Prices,
+    seconds_to_start: float,
+) -> AdvicePart:
+    """The advice on candidates and their scored rows; `seconds_to_start` is what training took.
 
     The tuned model with retrieved text in its prompt is told and no part of the choice, as in the gate.
     """
-    candidates = summarise(rows, settings.confidence)
     tolerance = max(settings.tolerance, settings.margin)
     p_worse = worse(rows, [c.name for c in candidates], tolerance, settings.confidence)
     shown = {name for name, p in p_worse.items() if p < 1 - settings.confidence}

@@ -12,7 +12,7 @@ class CostPart(Part):
     name: str
     """The candidate."""
     per_thousand: float | None
-    """1,000 calls, by its tokens where [prices] has them, else by its seconds; none without a price."""
+    """1,000 calls, by its tokens where these have a price, else by its seconds; none without a price."""
     per_thousand_right: float | None
     """1,000 correct answers; none without a price, and where nothing was right."""
     to_start: float | None

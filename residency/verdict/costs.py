@@ -14,6 +14,8 @@ _HOUR = 3600
 
 def call_cost(candidate: CandidateSummary, prices: Prices) -> float | None:
     """Of a call: its tokens where they are billed, else its seconds; none where neither has a price."""
+    if candidate.cost_per_call is not None:
+        return candidate.cost_per_call
     billed: Mapping[str, tuple[float, float]] = {str(name): both for name, both in prices.tokens.items()}
     if candidate.name in billed:
         prompt, completion = billed[candidate.name]

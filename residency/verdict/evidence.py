@@ -16,6 +16,7 @@ from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
+from residency.verdict.remote_costs import add_costs
 from residency.verdict.report_schema import (
     CandidateSummary,
     ComparisonPart,
@@ -50,11 +51,12 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
     settings, margin = recipe.verdict, recipe.regression.margin
     regressions = find_regressions(rows, margin, settings.confidence)
     comparisons = compare(rows, settings.confidence)
-    advice = advise(rows, settings, recipe.prices, training_seconds(training))
+    candidates = add_costs(summarise(rows, settings.confidence), rows, recipe.candidates)
+    advice = advise(candidates, rows, settings, recipe.prices, training_seconds(training))
     overfitted = reasons.overfitted(training.curve, training.best_step)
     beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling, overfitted)
     return Evidence(
-        summarise(rows, settings.confidence),
+        candidates,
         advice,
         comparisons,
         measure_gap(rows, settings.confidence),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
-from residency.verdict.report_schema import ChoicePart, TrialPart
+from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart
 
 
 def percent(share: float) -> str:
@@ -68,6 +69,27 @@ def trial_status(trial: TrialPart) -> str:
 def count(number: float) -> str:
     """1234 -> `1,234`."""
     return f"{number:,.0f}"
+
+
+def held(recipe: Mapping[str, Any]) -> str | None:
+    """To what the answers were held, by a report's recipe; None where they were free."""
+    constrain = recipe.get("task", {}).get("constrain", "none")
+    forms = {"labels": "the labels of the training rows", "schema": "a JSON Schema"}
+    if constrain not in forms:
+        return None
+    return f"Base and tuned model were held to {forms[constrain]} as they answered; remote models were not."
+
+
+def thousand_cost(candidate: CandidateSummary) -> str:
+    """What 1,000 calls cost, in the currency of the recipe's prices; a dash where nobody bills."""
+    return "–" if candidate.cost_per_call is None else f"{1000 * candidate.cost_per_call:.4g}"
+
+
+def incomplete(part: IncompletePart) -> str:
+    """That a candidate is not compared, and why."""
+    answered = f"{count(part.answered)} of {count(part.n)} rows"
+    why = f"max_cost was reached at {part.spent:.4g}, with {answered} answered"
+    return f"{part.name} is incomplete and not compared: {why}."
 
 
 def ceiling_bound(ceiling: CeilingPart) -> str:

@@ -7,13 +7,7 @@ from residency.verdict.advice_schema import AdvicePart, KnowledgePart
 from residency.verdict.figures import count, p_value, percent, percent_range, points, points_range
 from residency.verdict.knowledge import signs, suspicious
 from residency.verdict.report_schema import CandidateSummary, ComparisonPart, Gate, Recommendation
-from residency.verdict.ways import TUNED, TUNED_RETRIEVAL
-
-_ADVICE = {
-    "prompt": "prompt the base",
-    "retrieve": "look up what fits the input",
-    "classifier": "train a plain classifier",
-}
+from residency.verdict.ways import TUNED, TUNED_RETRIEVAL, asked_of, how_asked
 
 
 def what_to_do(
@@ -28,10 +22,17 @@ def what_to_do(
     if way.name == TUNED:
         more = f"{points(pair.difference)} points to the best way without training, {pair.a}"
         return f"Fine-tune: the tuned model is {right}, {more}."
-    instead = f"{_ADVICE[recommend]}. The candidate {way.name} is {right}"
+    instead = f"{_advice(recommend, way.name)}. The candidate {way.name} is {right}"
     if gate == "ship":
         return f"The tuned model may ship, but you need none: {instead}, and a call of it costs no more."
     return f"Do not fine-tune: {instead}."
+
+
+def _advice(recommend: Recommendation, way: str) -> str:
+    if recommend == "classifier":
+        return "train a plain classifier"
+    looks_up = "look up what fits the input and " if recommend == "retrieve" else ""
+    return f"{looks_up}prompt {asked_of(way)}"
 
 
 def as_good(way: str | None, gate: Gate, advice: AdvicePart) -> str | None:
@@ -63,7 +64,7 @@ def knowledge(recommend: Recommendation, part: KnowledgePart | None) -> str | No
     if recommend == "retrieve" and signs(part) and part.gain is not None and part.gain_interval is not None:
         gain = f"{points(part.gain)} points ({points_range(part.gain_interval)})"
         return f"Signs of a knowledge task: {told}; {part.looked_up} changes that by {gain}."
-    if recommend == "cannot tell" and part.looked_up != "documents":
+    if recommend == "cannot tell" and how_asked(part.looked_up or "") != "documents":
         return f"Signs of a knowledge task: {told}. Name a folder that holds the facts: candidates.documents."
     return None
 

@@ -52,7 +52,26 @@ class CandidateSummary(Part):
     completion_tokens_per_call: float
     """Mean completion tokens."""
     seconds_per_call: float
-    """Mean seconds, in batches on the machine of the run."""
+    """Mean seconds, in batches on the machine of the run; of a remote model those of the call."""
+    cost_per_call: Annotated[float, Field(ge=0)] | None = None
+    """Mean cost of a call by the recipe's prices, as if none were cached; none where nobody bills."""
+    spent: Annotated[float, Field(ge=0)] | None = None
+    """What its answers cost in this run: cached ones nothing."""
+    cached: Count = 0
+    """Answers that had been paid for before they were asked for."""
+
+
+class IncompletePart(Part):
+    """A candidate that could not answer all test rows for its money, and so is not compared."""
+
+    name: str
+    """The candidate."""
+    answered: Count
+    """Test rows it answered."""
+    n: Count
+    """Test rows in all."""
+    spent: Annotated[float, Field(ge=0)]
+    """What the answers of its model cost until then, cached ones counted as if they were not."""
 
 
 class ChoicePart(Part):
@@ -338,6 +357,8 @@ class Report(Part):
     """Every candidate on the test rows."""
     choices: list[ChoicePart] = []
     """What was chosen for them on validation rows."""
+    incomplete: list[IncompletePart] = []
+    """Candidates that stopped at `max_cost`; they have no figures."""
     comparisons: list[ComparisonPart]
     """The tuned model against every other candidate."""
     advice: AdvicePart

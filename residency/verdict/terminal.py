@@ -19,11 +19,14 @@ from residency.verdict.figures import (
     choice_line,
     configuration,
     count,
+    held,
+    incomplete,
     p_value,
     percent,
     percent_range,
     points,
     points_range,
+    thousand_cost,
     trial_status,
 )
 from residency.verdict.memorisation_schema import MemorisationPart
@@ -39,6 +42,10 @@ def render_terminal(report: Report, console: Console) -> None:
     console.print(candidates_table(report.candidates))
     for choice in report.choices:
         console.print(Text(choice_line(choice), "dim"))
+    if told := held(report.recipe):
+        console.print(Text(told, "dim"), soft_wrap=True)
+    for part in report.incomplete:
+        console.print(Text(incomplete(part), "yellow"), soft_wrap=True)
     console.print(_comparisons(report))
     console.print(_costs(report))
     if any(candidate.parts for candidate in report.candidates):
@@ -99,6 +106,9 @@ def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
     table.add_column("candidate")
     for title in ("right", "share", "interval", "prompt tokens", "answer tokens", "s a call"):
         table.add_column(title, justify="right", no_wrap=title == "interval")
+    billed = any(candidate.cost_per_call is not None for candidate in candidates)
+    if billed:
+        table.add_column("1,000 calls cost", justify="right")
     for candidate in candidates:
         table.add_row(
             Text(candidate.name),
@@ -108,6 +118,7 @@ def candidates_table(candidates: Sequence[CandidateSummary]) -> Table:
             count(candidate.prompt_tokens_per_call),
             f"{candidate.completion_tokens_per_call:.1f}",
             f"{candidate.seconds_per_call:.3f}",
+            *([thousand_cost(candidate)] if billed else []),
             style="bold" if candidate.name == TUNED else "",
         )
     return table

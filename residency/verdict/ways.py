@@ -18,6 +18,17 @@ _WAYS: dict[str, Recommendation] = {
 }
 
 
+def asked_of(candidate: str) -> str:
+    """Who answers a prompt: `the base`, or `the remote model big` for `big/few-shot`."""
+    name, slash, _ = candidate.rpartition("/")
+    return f"the remote model {name}" if slash else "the base"
+
+
+def how_asked(candidate: str) -> str:
+    """`few-shot` of `big/few-shot`, and of the base's."""
+    return candidate.rpartition("/")[2]
+
+
 def way_of(candidate: str) -> Recommendation:
-    """What recommends a candidate; all that is not named here is a prompt."""
-    return _WAYS.get(candidate, "prompt")
+    """What recommends a candidate, the base's or a remote model's; all that is not named here is a prompt."""
+    return _WAYS.get(how_asked(candidate), "prompt")

@@ -43,19 +43,23 @@ def recipe_page(schema: Schema) -> str:
     ]
     for name, field in schema["properties"].items():
         section = _referred(schema, field)
-        rows = [
-            (
-                f"`{key}`",
-                _type(option),
-                _default(key, option, section),
-                _bounds(option),
-                option["description"],
-            )
-            for key, option in section["properties"].items()
-        ]
-        lines += ["", f"## [{name}]", "", section["description"], ""]
-        lines += _table(("key", "type", "default", "bounds", "meaning"), rows)
+        lines += _section(schema, f"[{name}]", section, "##")
     return "\n".join(lines) + "\n"
+
+
+def _section(schema: Schema, name: str, section: Schema, level: str) -> Iterator[str]:
+    """A section's keys as a table, then those of each list of tables in it."""
+    options = section["properties"].items()
+    rows = [
+        (f"`{key}`", _type(option), _default(key, option, section), _bounds(option), option["description"])
+        for key, option in options
+    ]
+    yield from ("", f"{level} {name}", "", section["description"], "")
+    yield from _table(("key", "type", "default", "bounds", "meaning"), rows)
+    for key, option in options:
+        if "$ref" in option.get("items", {}):
+            inner = _referred(schema, option["items"])
+            yield from _section(schema, f"[[{name.strip('[]')}.{key}]]", inner, f"{level}#")
 
 
 def data_page() -> str:

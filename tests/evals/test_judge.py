@@ -1,8 +1,7 @@
 """Judges on a scripted server: both orders, the golden set, keys and failures."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,58 +9,24 @@ import pytest
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge
 from residency.evals.scorers import get_scorer
-from residency.models import remote
-
-
-class Scripted:
-    """An OpenAI-compatible server that answers by a function of what it is given."""
-
-    def __init__(self, answer):
-        self.answer, self.calls, self.failures = answer, [], 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.calls.append((self.path, self.headers.get("Authorization"), body))
-                if outer.failures:
-                    outer.failures -= 1
-                    self.send_error(503)
-                    return
-                given = json.loads(body["messages"][1]["content"])
-                content = {"choices": [{"message": {"content": outer.answer(given)}}]}
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps(content).encode())
-
-            def log_message(self, *_):
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+from tests import endpoint_server
+from tests.endpoint_server import completion
 
 
 @pytest.fixture
-def serve():
-    servers = []
+def serve(tmp_path, monkeypatch):
+    """Starts servers that answer by a function of what the judge is given; no reply is known before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with ExitStack() as servers:
 
-    def start(answer):
-        servers.append(Scripted(answer))
-        return servers[-1]
+        def start(answer):
+            return servers.enter_context(
+                endpoint_server.serve(
+                    lambda call: completion(answer(json.loads(call.body["messages"][1]["content"])))
+                )
+            )
 
-    yield start
-    for server in servers:
-        server.close()
+        yield start
 
 
 def golden(folder: Path, rows) -> Path:
@@ -75,7 +40,7 @@ def graded(number: int, good: bool):
     return {"input": f"q{number}", "expected": "good", "answer": answer, "pass": good}
 
 
-def judge_of(server: Scripted, folder: Path, rows, **other) -> Judge:
+def judge_of(server, folder: Path, rows, **other) -> Judge:
     (folder / "rubric.md").write_text("Be right.")
     known = {"url": server.url, "model": "m", "rubric": folder / "rubric.md", "golden": golden(folder, rows)}
     return Judge(**(known | other))
@@ -91,7 +56,7 @@ def by_word(given):
 def test_a_judge_that_agrees_grades(serve, tmp_path, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", "abc")
     server = serve(by_word)
-    grade = get_scorer("judge", judge=judge_of(server, tmp_path, GOLDEN, key="JUDGE_KEY"))
+    grade = get_scorer("judge", judge=judge_of(server, tmp_path, GOLDEN, key_env="JUDGE_KEY"))
     assert grade("wanted", "good", "why?") == (1.0, True, "", ())
     assert grade("wanted", "bad", "why?").reason == "the judge says fail"
     assert len(server.calls) == 22  # the golden set once
@@ -159,18 +124,3 @@ def test_a_pair_is_won_in_both_orders_or_not_at_all(serve, tmp_path):
     # One that always likes the first place more never gives a win, and has no agreement to speak of.
     biased = judge_of(serve(lambda given: "VERDICT: first"), tmp_path, rows, kappa=0)
     assert get_scorer("pairwise_judge", judge=biased)("short", "a longer answer").value == 0.5
-
-
-def test_a_key_that_is_not_set_and_a_server_that_fails(serve, tmp_path, monkeypatch):
-    waits: list[float] = []
-    monkeypatch.setattr(remote.time, "sleep", waits.append)
-    monkeypatch.delenv("NO_KEY", raising=False)
-    server = serve(by_word)
-    with pytest.raises(ResidencyError, match="NO_KEY is not set"):
-        remote.Remote(server.url, "m", "NO_KEY", 5).reply("s", "{}")
-    server.failures = 2
-    reply = remote.Remote(server.url, "m", "", 5).reply("s", '{"answer to grade": "good"}')
-    assert reply.endswith("pass") and waits == [1, 2]
-    server.failures = 4
-    with pytest.raises(ResidencyError, match="503"):
-        remote.Remote(server.url, "m", "", 5).reply("s", "{}")

@@ -255,3 +255,15 @@ def test_a_setting_that_the_scorer_does_not_read_is_a_mistake(copied):
     mistake = copied.line("run", copied.recipe, "--set", "scoring.tolerance=0.1").mistake()
     assert mistake["what"] == "The scorer 'exact' does not read scoring.tolerance."
     assert mistake["fix"].endswith("one that reads it: numeric.")
+
+
+def test_answers_held_to_labels_are_labels_and_the_report_says_so(recipe, line):
+    free, held = line("run", recipe), line("run", recipe, "--set", "task.constrain=labels")
+    assert held.code == free.code == 0, held.err
+    assert held.built() == ["baselines", "compare", "recall"]
+    assert "were held to the labels" in held.out and "were held to" not in free.out
+    for folder in (line.home / "runs").iterdir():
+        constrained = read_json(folder / "report.json")["recipe"]["task"]["constrain"] == "labels"
+        got = {row["got"] for row in read_jsonl(folder / "scored.jsonl")}
+        assert (got <= {"warm", "cold"}) == constrained
+        assert ("were held to the labels" in (folder / "report.html").read_text()) == constrained

@@ -59,7 +59,8 @@ def judge(scored, settings=None, curve=(), prices=None, **beside):
     """The verdict, with an advice of a training of 154.2 s."""
     settings = settings or Verdict()
     compare(scored, settings.confidence)
-    advice = advise(scored, settings, prices or Prices(), 154.2)
+    candidates = summarise(scored, settings.confidence)
+    advice = advise(candidates, scored, settings, prices or Prices(), 154.2)
     kept = best_of(curve).step if curve else 0
     return decide(scored, settings, advice, Beside(**beside, overfitted=overfitted(curve, kept)))
 
@@ -67,6 +68,7 @@ def judge(scored, settings=None, curve=(), prices=None, **beside):
 def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None, prices=None):
     settings, prices = settings or Verdict(), prices or Prices()
     confidence = settings.confidence
+    candidates = summarise(scored, confidence)
     return Report(
         run="tickets-3f9a1c",
         created="2026-01-15T10:24:00Z",
@@ -98,8 +100,8 @@ def report(scored, settings=None, overlap=0, curve=CURVE, ceiling=None, prices=N
             leaks=overlap,
             ceiling=ceiling,
         ),
-        candidates=summarise(scored, confidence),
-        advice=advise(scored, settings, prices, 154.2),
+        candidates=candidates,
+        advice=advise(candidates, scored, settings, prices, 154.2),
         comparisons=compare(scored, confidence),
         training=TrainingPart(
             method="lora",

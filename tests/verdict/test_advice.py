@@ -3,12 +3,13 @@
 import pytest
 from scipy import stats
 
-from residency.core.recipe import Prices, Verdict
+from residency.core.recipe import Candidates, Prices, Remote, Verdict
 from residency.evals.noninferiority import noninferiority, p_of_loss
 from residency.evals.statistics import effective_rows
 from residency.verdict.advice import advise
 from residency.verdict.decide import best_baseline, summarise
 from residency.verdict.knowledge import own_words, signs
+from residency.verdict.remote_costs import add_costs
 from tests.verdict.sample_report import judge, row, rows
 
 SECONDS = {"base": 0.2, "few-shot": 0.5, "classifier": 0.001, "documents": 0.8, "tuned": 0.1}
@@ -26,8 +27,12 @@ def row_at(one):
 
 
 def costs(scored, **prices):
-    advice = advise(scored, Verdict(), Prices(**prices), 154.2)
-    return {cost.name: cost for cost in advice.costs}
+    return {cost.name: cost for cost in advice_on(scored, **prices).costs}
+
+
+def advice_on(scored, remote=(), **prices):
+    candidates = add_costs(summarise(scored, Verdict().confidence), scored, Candidates(remote=remote))
+    return advise(candidates, scored, Verdict(), Prices(**prices), 154.2)
 
 
 def test_a_call_costs_its_seconds_or_its_tokens():
@@ -43,6 +48,20 @@ def test_a_call_costs_its_seconds_or_its_tokens():
     # tuned costs 0.1 a thousand: it saves 0.1 of base's and 1.14 of few-shot's
     assert found["tuned"].break_even == {"base": 1542, "few-shot": 136}
     assert found["base"].break_even == {}
+
+
+def test_a_remote_model_costs_its_own_tokens_and_looks_up_as_the_base_does():
+    remote = rows(train=(0, 0), **{"big/few-shot": 75, "big/retrieved": 75})
+    scored = [*timed(base=30, tuned=120), *remote]
+    big = Remote(name="big", url="https://a.example/v1", model="m", price_in=1, price_out=4)
+    advice = advice_on(scored, [big], hour=3.6)
+    found = {cost.name: cost for cost in advice.costs}
+    assert found["big/few-shot"].per_thousand == pytest.approx((96 * 1 + 15 * 4) / 1000)
+    assert found["base"].per_thousand == pytest.approx(0.2) and advice.priced
+    assert advice.knowledge.looked_up == "big/retrieved"
+    # without an hour's price the local ones have none, and seconds stand for all
+    advice = advice_on(scored, [big])
+    assert not advice.priced and advice.costs[0].per_thousand is None
 
 
 def test_without_prices_seconds_stand_for_cost():
@@ -106,6 +125,17 @@ def test_the_prompt_suffices():
     # 154.2 s / (0.5 s - 0.1 s) = 385.5
     (pays,) = [reason for reason in result.reasons if reason.startswith("Training took 2 min 34 s")]
     assert pays.endswith("calls cheaper than those of few-shot pay it back after 386 of them.")
+
+
+def test_where_a_remote_model_suffices_it_is_named():
+    for way, advice in (
+        ("big/few-shot", "prompt the remote model big"),
+        ("big/documents", "look up what fits the input and prompt the remote model big"),
+    ):
+        result = judge(timed(n=400, base=10, tuned=388, **{way: 388}), Verdict(minimum=0.8))
+        expected = f"Do not fine-tune: {advice}. The candidate {way} is right on 97.0 % of 400 held-out rows."
+        assert result.reasons[0] == expected
+        assert "prompt the base" not in " ".join(result.reasons)
 
 
 def test_of_several_good_ones_the_cheapest_is_taken():
@@ -179,7 +209,7 @@ def knowledge_rows(looked_up, asked="documents", tuned=2):
 def test_a_knowledge_task_is_known_by_its_signs():
     result = judge(knowledge_rows(looked_up=40), Verdict(minimum=0.9))
     assert (result.gate, result.recommend) == ("do not ship", "retrieve")
-    assert result.reasons[0].startswith("Do not fine-tune: look up what fits the input.")
+    assert result.reasons[0].startswith("Do not fine-tune: look up what fits the input and prompt the base.")
     (told,) = [reason for reason in result.reasons if "Signs of a knowledge task" in reason]
     high = stats.binomtest(1, 60).proportion_ci(method="wilson").high
     assert f"the best prompt is right on 1.7 % (0.3 to {100 * high:.1f} %)" in told
@@ -192,10 +222,13 @@ def test_the_signs_must_all_be_there():
         (knowledge_rows(looked_up=2), False),  # looking up gains nothing
         ([*knowledge_rows(looked_up=40), *facts("zero-shot", 30)], False),  # the base knows
     ):
-        assert signs(advise(scored, Verdict(), Prices(), 1).knowledge) == there
+        assert signs(advice_on(scored).knowledge) == there
     result = judge(knowledge_rows(looked_up=0, asked="retrieved"), Verdict(minimum=0.9))
     assert result.recommend == "cannot tell"
-    assert any("Name a folder that holds the facts: candidates.documents." in text for text in result.reasons)
+    advised = "Name a folder that holds the facts: candidates.documents."
+    assert any(advised in text for text in result.reasons)
+    result = judge(knowledge_rows(looked_up=0, asked="big/documents"), Verdict(minimum=0.9))
+    assert result.recommend == "cannot tell" and not any(advised in text for text in result.reasons)
 
 
 @pytest.mark.parametrize(

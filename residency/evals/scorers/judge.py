@@ -13,7 +13,6 @@ from typing import Any
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge
 from residency.evals.scorers.registry import Score, quote, scorer
-from residency.models.remote import Remote
 
 LEAST_GOLDEN = 20
 """Fewer graded answers say too little of a judge."""
@@ -79,9 +78,17 @@ def _better(judge: Judge, asked: str, expected: str, got: str) -> str:
 
 def _ask(judge: Judge, task: str, words: str, given: dict[str, str]) -> str:
     """The judge's last verdict, in small letters; empty where it gave none."""
+    from residency.models.endpoint import Client, chat, known
+
     system = _RULES.format(rubric=_read_rubric(judge), task=task, words=words)
-    remote = Remote(judge.url, judge.model, judge.key, judge.timeout)
-    found = _VERDICT.findall(remote.reply(system, json.dumps(given, ensure_ascii=False, indent=1)))
+    asked = json.dumps(given, ensure_ascii=False, indent=1)
+    turns = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    body = chat(judge, turns)
+    reply = known(judge, body)
+    if reply is None:
+        with Client(judge) as client:
+            reply = client.ask(body)
+    found = _VERDICT.findall(reply.content)
     return found[-1].lower() if found else ""
 
 
