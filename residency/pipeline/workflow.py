@@ -6,20 +6,17 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from residency.core.errors import ResidencyError, SeveralErrors, UnfitData
+from residency.core.errors import ResidencyError, UnfitData
 from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, unwritable, write_json
-from residency.evals.scorers import scorer_of
-from residency.evals.suites.load import load_suites
-from residency.models.embedding import require_encoder
 from residency.pipeline.inputs import Inputs, Machine
-from residency.training.objectives import get_objective
+from residency.pipeline.known import require_known, require_one_process
 
 if TYPE_CHECKING:
     from residency.data.check import Examination
@@ -38,7 +35,7 @@ class Workflow:
             ResidencyError: the recipe names a scorer or an objective that there is not, or a method
                 whose software is not installed.
         """
-        _require_known(recipe)
+        require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
         self.inputs = Inputs(recipe, workspace)
         self._examined: Examination | None = None
@@ -155,12 +152,10 @@ class Workflow:
             from residency.pipeline.sweep import sweep
             from residency.pipeline.tune import tune
 
-            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
-                self.processes.tell(str(folder))
             train = sweep if self.recipe.sweep.varied else tune
             train(self.recipe, dtype, frozen, folder, self.report)
 
-        return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
+        return self._training("train", self.inputs.train(self.machine), build)
 
     @cached_property
     def recalled(self) -> Path:
@@ -220,6 +215,33 @@ class Workflow:
             "suites-tuned": self._stage("suites-tuned", self.inputs.tuned_suites(self.machine), build_tuned),
         }
 
+    @cached_property
+    def parts(self) -> dict[str, Path]:
+        """Stage 5, the learning curve: the tuned method on parts of the rows, each asked the test."""
+        if not self.recipe.verdict.learning_curve:
+            return {}
+        from residency.pipeline.learning_curve import PERCENTS
+
+        return {name: folder for percent in PERCENTS for name, folder in self._part(percent).items()}
+
+    def _part(self, percent: int) -> dict[str, Path]:
+        frozen, trained, dtype, machine = self.frozen, self.trained, self.dtype, self.machine
+
+        def train(folder: Path) -> None:
+            from residency.pipeline.learning_curve import as_tuned
+            from residency.pipeline.tune import tune
+
+            tune(as_tuned(self.recipe, trained), dtype, frozen, folder, self.report, percent / 100)
+
+        def ask(folder: Path) -> None:
+            from residency.pipeline.ask import ask_part
+
+            ask_part(self.recipe, frozen, part, percent, folder, self.report)
+
+        part = self._training(f"part-{percent}", self.inputs.part(machine, percent), train)
+        asked = self._stage(f"asked-{percent}", self.inputs.asked_part(machine, percent), ask)
+        return {f"part-{percent}": part, f"asked-{percent}": asked}
+
     def conclude(self) -> Path:
         """Stage 6: the verdict; writes the report, scored.jsonl, causes.jsonl and ledger.jsonl of the run."""
         from residency.pipeline.conclude import conclude
@@ -234,6 +256,7 @@ class Workflow:
                 "recall": self.recalled,
                 "trace": self.traced,
                 **self.suites,
+                **self.parts,
             }
             if is_main():
                 conclude(self.folder, self.inputs, self.dtype, stages)
@@ -281,7 +304,7 @@ class Workflow:
         """Memory and time of stage 4, measured anew each time: the machine may be doing other things."""
         from residency.pipeline.forecast import forecast
 
-        _require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
+        require_one_process("A plan is made by one process.", "plan", "Run it without torchrun.")
         frozen = self.upto("check")
         return forecast(self.recipe, self.dtype, frozen, self.workspace.folder, self.report)
 
@@ -338,6 +361,16 @@ class Workflow:
         self.report.say(f"  {took}")
         return folder
 
+    def _training(self, name: str, inputs: Mapping[str, Any], train: Callable[[Path], None]) -> Path:
+        """A stage in which all processes take part, and which goes on from its last checkpoint."""
+
+        def build(folder: Path) -> None:
+            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
+                self.processes.tell(str(folder))
+            train(folder)
+
+        return self._stage(name, inputs, build, resumable=True)
+
     def _once(
         self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None], resumable: bool = False
     ) -> tuple[Path, bool]:
@@ -349,44 +382,3 @@ class Workflow:
         if is_main() and process_count() > 1:
             self.processes.tell(None)
         return stage
-
-
-def _require_known(recipe: Recipe) -> None:
-    """Look up every name of a registry, and the software that is needed, before any work is done."""
-    needs: list[Callable[[], object]] = [
-        partial(scorer_of, recipe),
-        partial(get_objective, recipe.train.objective),
-        partial(load_suites, recipe.regression.suites),
-    ]
-    if recipe.train.method == "qlora":
-        from residency.models.quantise import require_bitsandbytes
-
-        needs.append(require_bitsandbytes)
-    if recipe.candidates.similarity == "meaning":
-        needs.append(require_encoder)
-    if recipe.sweep.search == "optuna":
-        from residency.training.search import require_optuna
-
-        needs.append(require_optuna)
-    if recipe.sweep.varied:
-        fix = "Run it without torchrun, or take [sweep] out."
-        needs.append(partial(_require_one_process, "A sweep trains in one process.", "sweep", fix))
-    if recipe.train.watch == "score" and recipe.train.distribution == "fsdp":
-        what = "A model that is sharded over processes cannot answer rows during training."
-        fix = 'Set train.watch = "loss", or train.distribution = "ddp".'
-        needs.append(partial(_require_one_process, what, "train.watch", fix))
-    mistakes: list[ResidencyError] = []
-    for need in needs:
-        try:
-            need()
-        except SeveralErrors as error:
-            mistakes += error.errors
-        except ResidencyError as error:
-            mistakes.append(error)
-    if mistakes:
-        raise SeveralErrors(mistakes)
-
-
-def _require_one_process(what: str, where: str, fix: str) -> None:
-    if process_count() > 1:
-        raise ResidencyError(what, where, fix)

@@ -13,6 +13,8 @@ from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
 from residency.verdict.data_schema import DataPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.learning import measure_learning
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
@@ -36,6 +38,7 @@ class Evidence(NamedTuple):
     comparisons: list[ComparisonPart]
     gap: GapPart
     memorisation: MemorisationPart | None
+    learning_curve: LearningCurvePart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
     verdict: VerdictPart
@@ -51,13 +54,15 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
     regressions = find_regressions(rows, margin, settings.confidence)
     comparisons = compare(rows, settings.confidence)
     advice = advise(rows, settings, recipe.prices, training_seconds(training))
-    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling)
+    learning = measure_learning(rows, training, settings)
+    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling, learning)
     return Evidence(
         summarise(rows, settings.confidence),
         advice,
         comparisons,
         measure_gap(rows, settings.confidence),
         measure_memorisation(rows, settings.confidence),
+        learning,
         pick_failures(rows),
         regressions,
         decide(rows, training.curve, settings, advice, beside),

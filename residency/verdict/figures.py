@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.report_schema import ChoicePart, TrialPart
 
 
@@ -68,6 +69,11 @@ def trial_status(trial: TrialPart) -> str:
 def count(number: float) -> str:
     """1234 -> `1,234`."""
     return f"{number:,.0f}"
+
+
+def learning_points(curve: LearningCurvePart) -> tuple[list[str], list[str]]:
+    """`625`, `1,250`, `2,500` and `81.2 %`, `84.0 %`, `86.1 %`: rows trained on, and the shares right."""
+    return [count(point.rows) for point in curve.points], [percent(point.mean) for point in curve.points]
 
 
 def ceiling_bound(ceiling: CeilingPart) -> str:

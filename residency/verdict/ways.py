@@ -18,6 +18,11 @@ _WAYS: dict[str, Recommendation] = {
 }
 
 
+def tuned_on(percent: int) -> str:
+    """The model tuned on a part of the training rows: a point of the learning curve, and no candidate."""
+    return f"{TUNED}-{percent}"
+
+
 def way_of(candidate: str) -> Recommendation:
     """What recommends a candidate; all that is not named here is a prompt."""
     return _WAYS.get(candidate, "prompt")
