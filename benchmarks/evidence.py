@@ -4,6 +4,7 @@
 
 - false ship: 1,000 comparisons a cell of candidates that are equally good, through the real verdict.
 - coverage: how often an interval of 95 % holds the truth. Wilson's exactly, the others by draws.
+- doubled: the same of what twice the training rows would bring, where the law of the curve holds.
 - detectable difference: how often the real verdict ships at the difference that is said to be told
   80 % of the time.
 """
@@ -28,6 +29,7 @@ from residency.evals.statistics import (
     bootstrap_difference,
     detectable,
     effective_rows,
+    foresee_doubling,
     paired,
     wilson,
 )
@@ -154,6 +156,21 @@ def bootstrap_coverage(rng: np.random.Generator) -> Iterator[Cell]:
         yield Cell("bootstrap", f"n {n}, scores in quarters", held / draws)
 
 
+def doubling_coverage(rng: np.random.Generator) -> Iterator[Cell]:
+    """Of the gain, where failures fall by the law and rows are as hard for each point of the curve."""
+    rows = np.array([25, 50, 100, 200])
+    for n, exponent in itertools.product((150, 500), (0.0, 0.3, 0.6)):
+        names, held, draws = [str(i) for i in range(n)], 0, DRAWS // 2
+        failing = 0.4 * (rows / rows[0]) ** -exponent
+        gain = failing[2] - failing[3]
+        for _ in range(draws):
+            hard = math.sqrt(0.6) * rng.normal(size=n) + math.sqrt(0.4) * rng.normal(size=(3, n))
+            passes = hard > stats.norm.ppf(failing[:3, None])
+            low, high = foresee_doubling(rows[:3].tolist(), passes.tolist(), names, CONFIDENCE).interval
+            held += low <= gain <= high
+        yield Cell("doubled", f"n {n}, failures 0.4, exponent {exponent}", held / draws)
+
+
 def detection(rng: np.random.Generator) -> Iterator[Cell]:
     for n, discordance in itertools.product((130, 500), (0.1, 0.3)):
         least = detectable(n, discordance, CONFIDENCE)
@@ -173,6 +190,7 @@ def measure() -> dict[str, object]:
     ships = list(false_ship(rng))
     covered = [*wilson_coverage(), *paired_coverage(rng), *clustered_coverage(rng), *bootstrap_coverage(rng)]
     detected = list(detection(rng))
+    doubled = list(doubling_coverage(rng))
     counted = [cell for cell in covered if cell.what != "clusters ignored"]
     means = {
         what: float(np.mean([cell.value for cell in covered if cell.what == what]))
@@ -185,7 +203,7 @@ def measure() -> dict[str, object]:
         "coverage_by_method": means,
         "coverage_worst": worst._asdict(),
         "mde_error": max(abs(cell.value - POWER) for cell in detected),
-        "cells": [cell._asdict() for cell in (*ships, *covered, *detected)],
+        "cells": [cell._asdict() for cell in (*ships, *covered, *detected, *doubled)],
         "cpu_seconds": time.process_time() - begun,
     }
 

@@ -24,6 +24,7 @@ def command(runs: tuple[str, ...], as_json: bool) -> None:
     Of several runs that differ by train.seed alone, tell the seed's part of the spread from the test's.
     """
     from residency.core.workspace import Workspace
+    from residency.verdict.evidence import Evidence
 
     workspace = Workspace.find()
     folders = [workspace.run(run) for run in runs]
@@ -33,9 +34,8 @@ def command(runs: tuple[str, ...], as_json: bool) -> None:
         return
     report, rows = checked[0]
     if as_json:
-        parts = ("candidates", "advice", "comparisons", "gap", "memorisation", "failures", "verdict")
-        content = report.to_json()
-        print_json({"run": report.run, "rows": len(rows), **{part: content[part] for part in parts}})
+        made_anew = {part: report.to_json()[part] for part in Evidence._fields}
+        print_json({"run": report.run, "rows": len(rows), **made_anew})
         return
     print_report(report, folders[0])
     click.echo(f"Evidence every figure follows from the {len(rows):,} rows of scored.jsonl")

@@ -205,6 +205,8 @@ class Verdict(Section):
     tolerance: float = Field(0.03, gt=0, lt=1)
     """A candidate shown to be right on less than this share of rows fewer than any other is good enough
     to be recommended, the cheapest first. Where `margin` is larger, that is taken."""
+    learning_curve: bool = False
+    """Train on 25 and 50 % of the rows as well, to foresee twice as many: 0.75 of one more training."""
     train_sample: int = Field(100, ge=10, le=100_000)
     """Training rows, and validation rows, that are answered to tell memorising from understanding."""
     paraphrases: PathField | None = None

@@ -14,9 +14,9 @@ from residency.core.records import Completion, Example
 from residency.data.duplicates import wording
 from residency.evals.scorers import EXPECTED, Score, Scorer
 
-Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite"]
+Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite", "part"]
 """`twin`: a training row in other words. `recital`: a training answer continued from its first tokens,
-`recital-test` one of the test."""
+`recital-test` one of the test. `part`: a test row, asked of a model tuned on a part of the training rows."""
 _CUT_OFF = "; cut off after "
 
 

@@ -15,7 +15,7 @@ from residency.core.recipe import Recipe
 from residency.core.records import Completion, Example
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored, score_rows, was_cut_off
+from residency.evals.scored import Scored, Split, score_rows, was_cut_off
 from residency.evals.scorers import scorer_of
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.models.language_model import LocalModel
@@ -25,7 +25,7 @@ from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.baselines import Sides, baselines, prompted, retrievers
 from residency.pipeline.constraint import constraint_of
 from residency.pipeline.recall import add_likelihoods, draw, likely_test, recall
-from residency.verdict.ways import BASE, TUNED, TUNED_RETRIEVAL
+from residency.verdict.ways import BASE, TUNED, TUNED_RETRIEVAL, tuned_on
 
 
 def ask_baselines(
@@ -106,14 +106,27 @@ def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report:
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
 
+def ask_part(
+    recipe: Recipe, frozen: Path, trained: Path, percent: int, folder: Path, report: Reporter
+) -> None:
+    """The model tuned on a part of the training rows answers the test; writes `scored.jsonl`."""
+    rows = Frozen.read(frozen)
+    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
+    constraint = constraint_of(recipe.task, askable([row.example for row in rows.train]))
+    model = tuned.answering(recipe.candidates.batch_size, constraint)
+    candidate = Prompted(tuned_on(percent), model, system=recipe.task.system)
+    scored = _score_test(candidate, [row.example for row in rows.test], recipe, report, "part")
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
+
+
 def _score_test(
-    candidate: Candidate, test: Sequence[Example], recipe: Recipe, report: Reporter
+    candidate: Candidate, test: Sequence[Example], recipe: Recipe, report: Reporter, split: Split = "test"
 ) -> list[Scored]:
     with report.track(f"{candidate.name} on test", len(test), "rows") as advance:
         completions = candidate.answer(test, recipe.task.max_new_tokens, advance)
     if told := _left_out(candidate.name, completions):
         report.say(told)
-    return score_rows(candidate.name, "test", test, completions, scorer_of(recipe))
+    return score_rows(candidate.name, split, test, completions, scorer_of(recipe))
 
 
 def _left_out(name: str, completions: Sequence[Completion]) -> str:

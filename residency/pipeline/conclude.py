@@ -14,6 +14,7 @@ from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
+from residency.pipeline.learning_curve import trainings_of
 from residency.verdict.causes import group_causes
 from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
@@ -33,14 +34,15 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
 
     A report that is there already for the same stages keeps its date.
     """
-    asking = ("baselines", "remote", "compare", "recall", "suites-base", "suites-tuned")
-    asked = [name for name in asking if name in stages]
-    scored_rows = [row for name in asked for row in read_jsonl(stages[name] / "scored.jsonl")]
+    asked = [file for stage in stages.values() if (file := stage / "scored.jsonl").is_file()]
+    scored_rows = [row for file in asked for row in read_jsonl(file)]
     rows = [Scored.from_json(row) for row in scored_rows]
     frozen = Frozen.read(stages["freeze"])
     causes = list(read_jsonl(stages["trace"] / "causes.jsonl"))
     artifact = artifact_folder(stages["train"], inputs.recipe.train.method)
-    training = TrainingPart(**read_json(stages["train"] / "training.json"), artifact=str(artifact))
+    training = TrainingPart(
+        **read_json(stages["train"] / "training.json"), artifact=str(artifact), parts=trainings_of(stages)
+    )
     replayed = stages["train"] / "replay.jsonl"
     replay = [Fate.from_json(row) for row in read_jsonl(replayed)] if replayed.is_file() else []
     fates = [*frozen.fates, *replay]

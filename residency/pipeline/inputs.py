@@ -228,6 +228,16 @@ class Inputs:
         compare = fingerprint(self.compare(machine))
         return {"compare": compare, "similarity": self.recipe.candidates.similarity}
 
+    def part(self, machine: Machine, percent: int) -> dict[str, Any]:
+        """A part of the training rows, and how they are trained on: as the run's own model was."""
+        return {"train": fingerprint(self.train(machine)), "percent": percent}
+
+    def asked_part(self, machine: Machine, percent: int) -> dict[str, Any]:
+        """The model tuned on that part, and the test that it is asked."""
+        batch_size = self.recipe.candidates.batch_size
+        part = fingerprint(self.part(machine, percent))
+        return {**self.asked(machine), "batch_size": batch_size, "part": part}
+
     @property
     def _retrieval(self) -> dict[str, Any]:
         """What the tuned model is shown beside the input."""

@@ -18,7 +18,7 @@ def require_known(recipe: Recipe) -> None:
     """Look up every name of a registry, and the software that is needed.
 
     Raises:
-        SeveralErrors: all that is missing.
+        SeveralErrors: all that is missing, or does not go together.
     """
     needs: list[Callable[[], object]] = [
         partial(scorer_of, recipe),

@@ -20,6 +20,7 @@ from residency.core.records import with_system
 from residency.core.workspace import write_json, write_jsonl
 from residency.data.ledger import Checked
 from residency.data.split.freeze import Frozen
+from residency.data.split.parts import part_of
 from residency.models.adapters import detach_lora
 from residency.models.artifact import artifact_folder, save_artifact
 from residency.models.card import Card
@@ -43,9 +44,9 @@ from residency.training.search import rung_step
 class Bench:
     """What every training of a recipe has in common: the base in memory and the rendered rows."""
 
-    def __init__(self, recipe: Recipe, dtype: str, frozen: Path) -> None:
-        """Render the training and validation rows; the base is loaded when it is first lent."""
-        self.recipe, self.dtype, self.rows = recipe, dtype, Frozen.read(frozen)
+    def __init__(self, recipe: Recipe, dtype: str, frozen: Path, share: float = 1.0) -> None:
+        """Render that share of the training rows, and the validation rows; the base is loaded when lent."""
+        self.recipe, self.dtype, self.rows = recipe, dtype, part_of(Frozen.read(frozen), share)
         renderer, system = Renderer(load_tokenizer(locate(recipe.base))), recipe.task.system
         self.replay = draw_replay(recipe, self.rows, renderer)
         self.train = render(renderer, self.rows.train, system) + render(renderer, self.replay.rows, "")
@@ -113,10 +114,15 @@ class Bench:
         return Card(settings.method, base.fingerprint, renderer, system, self.dtype, base.quantised)
 
 
-def tune(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:
-    """Train; writes the artifact and `training.json`. Checkpoints stand in `checkpoints/` until then."""
+def tune(
+    recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter, share: float = 1.0
+) -> None:
+    """Train on that share of the rows; writes the artifact and `training.json`.
+
+    Checkpoints stand in `checkpoints/` until then.
+    """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        bench = Bench(recipe, dtype, frozen)
+        bench = Bench(recipe, dtype, frozen, share)
         bench.note_replay(folder, report)
         training = fit(bench, recipe.train, folder, report)
         if not is_main():

@@ -172,12 +172,10 @@ class Workflow:
             from residency.pipeline.sweep import sweep
             from residency.pipeline.tune import tune
 
-            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
-                self.processes.tell(str(folder))
             train = sweep if self.recipe.sweep.varied else tune
             train(self.recipe, dtype, frozen, folder, self.report)
 
-        return self._stage("train", self.inputs.train(self.machine), build, resumable=True)
+        return self._training("train", self.inputs.train(self.machine), build)
 
     @cached_property
     def recalled(self) -> Path:
@@ -237,6 +235,33 @@ class Workflow:
             "suites-tuned": self._stage("suites-tuned", self.inputs.tuned_suites(self.machine), build_tuned),
         }
 
+    @cached_property
+    def parts(self) -> dict[str, Path]:
+        """Stage 5, the learning curve: the tuned method on parts of the rows, each asked the test."""
+        if not self.recipe.verdict.learning_curve:
+            return {}
+        from residency.pipeline.learning_curve import PERCENTS
+
+        return {name: folder for percent in PERCENTS for name, folder in self._part(percent).items()}
+
+    def _part(self, percent: int) -> dict[str, Path]:
+        frozen, trained, dtype, machine = self.frozen, self.trained, self.dtype, self.machine
+
+        def train(folder: Path) -> None:
+            from residency.pipeline.learning_curve import as_tuned
+            from residency.pipeline.tune import tune
+
+            tune(as_tuned(self.recipe, trained), dtype, frozen, folder, self.report, percent / 100)
+
+        def ask(folder: Path) -> None:
+            from residency.pipeline.ask import ask_part
+
+            ask_part(self.recipe, frozen, part, percent, folder, self.report)
+
+        part = self._training(f"part-{percent}", self.inputs.part(machine, percent), train)
+        asked = self._stage(f"asked-{percent}", self.inputs.asked_part(machine, percent), ask)
+        return {f"part-{percent}": part, f"asked-{percent}": asked}
+
     def conclude(self) -> Path:
         """Stage 6: the verdict; writes the report, scored.jsonl, causes.jsonl and ledger.jsonl of the run."""
         from residency.pipeline.conclude import conclude
@@ -251,6 +276,7 @@ class Workflow:
                 "recall": self.recalled,
                 "trace": self.traced,
                 **self.suites,
+                **self.parts,
             }
             if is_main():
                 conclude(self.folder, self.inputs, self.dtype, stages)
@@ -353,6 +379,16 @@ class Workflow:
         took = "finished before, not repeated" if before else duration(time.perf_counter() - begun)
         self.report.say(f"  {took}")
         return folder
+
+    def _training(self, name: str, inputs: Mapping[str, Any], train: Callable[[Path], None]) -> Path:
+        """A stage in which all processes take part, and which goes on from its last checkpoint."""
+
+        def build(folder: Path) -> None:
+            if is_main() and process_count() > 1 and not (folder / "training.json").is_file():
+                self.processes.tell(str(folder))
+            train(folder)
+
+        return self._stage(name, inputs, build, resumable=True)
 
     def _once(
         self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None], resumable: bool = False

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from residency.evals.statistics import Interval
 from residency.verdict.figures import count, percent, percent_range
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.report_schema import CurvePoint
 
 _ROW, _PLOT = 50, 210
@@ -96,6 +97,42 @@ def curve_svg(curve: Sequence[CurvePoint], best_step: int) -> Markup:
         parts.append(_text(f"step {count(step)}", _x(step / last_step), 24 + _PLOT + 18, "tick", anchor))
     ends = f"validation loss from {curve[0].validation_loss:.3f} to {curve[-1].validation_loss:.3f}"
     return _svg(parts, 24 + _PLOT + 24, f"Loss by training step: {ends}, step {best_step} kept")
+
+
+def learning_svg(curve: LearningCurvePart) -> Markup:
+    """The share right by training rows, each doubling as wide as the next; the last is foreseen."""
+    last, shares = curve.points[-1], [(point.mean, point.interval) for point in curve.points]
+    low, high = (last.mean + gain for gain in curve.interval)
+    shares.append((min(1.0, max(0.0, last.mean + curve.gain)), Interval(max(0.0, low), min(1.0, high))))
+    rows = [point.rows for point in curve.points] + [2 * last.rows]
+    floor = math.floor(10 * min(interval.low for _, interval in shares)) / 10
+    ceiling = math.ceil(10 * max(interval.high for _, interval in shares)) / 10
+    reach = max(ceiling - floor, 0.1)
+
+    def place(share: float) -> float:
+        return 1 - (share - floor) / reach
+
+    parts = []
+    for tick in range(round(10 * reach) + 1):
+        y = round(24 + _PLOT * place(floor + tick / 10), 2)
+        rule = Markup('<line class="grid" x1="{}%" x2="{}%" y1="{y}" y2="{y}"/>')
+        parts.append(rule.format(_x(0), _x(1), y=y))
+        parts.append(_text(f"{100 * floor + 10 * tick:.0f} %", _x(1), y - 4, "tick", "end"))
+    across = [0.06 + 0.8 * math.log(n / rows[0]) / math.log(rows[-1] / rows[0]) for n in rows]
+    ends = [(x, place(share)) for x, (share, _) in zip(across, shares, strict=True)]
+    parts += [_line(ends[:-1], "validation"), _line(ends[-2:], "train")]
+    for x, n, (share, interval) in zip(across, rows, shares, strict=True):
+        kind = "plain" if n == rows[-1] else "strong"
+        ys = [round(24 + _PLOT * place(of), 2) for of in (interval.low, interval.high, share)]
+        parts.append(
+            Markup(
+                '<g class="{}"><line class="whisker" x1="{x}%" x2="{x}%" y1="{}" y2="{}"/>'
+                '<circle cx="{x}%" cy="{}" r="6"/></g>'
+            ).format(kind, *ys, x=_x(x))
+        )
+        parts.append(_text(f"{count(n)} rows", _x(x), 24 + _PLOT + 18, "tick", "middle"))
+    told = "; ".join(f"{count(n)} {percent(share)}" for n, (share, _) in zip(rows, shares, strict=True))
+    return _svg(parts, 24 + _PLOT + 24, f"Held-out rows right by training rows, the last foreseen: {told}")
 
 
 def _line(points: Sequence[tuple[float, float]], kind: str) -> Markup:

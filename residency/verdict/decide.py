@@ -35,6 +35,7 @@ from residency.verdict import headline, reasons
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.data_schema import CeilingPart
 from residency.verdict.knowledge import signs
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.report_schema import (
     CandidateSummary,
@@ -54,7 +55,7 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 def summarise(rows: Sequence[Scored], confidence: float) -> list[CandidateSummary]:
     """Each candidate on the test rows, in the order in which they first occur."""
     names = dict.fromkeys(row.candidate for row in rows if row.split == "test")
-    return [_summary(name, _select(rows, name, "test"), confidence) for name in names]
+    return [summarise_one(name, _select(rows, name, "test"), confidence) for name in names]
 
 
 def compare(rows: Sequence[Scored], confidence: float) -> list[ComparisonPart]:
@@ -91,8 +92,8 @@ def measure_gap(rows: Sequence[Scored], confidence: float) -> GapPart:
     Raises:
         ResidencyError: one of the two was not scored.
     """
-    train = _summary(TUNED, _select(rows, TUNED, "train"), confidence)
-    held_out = _summary(TUNED, _select(rows, TUNED, "test"), confidence)
+    train = summarise_one(TUNED, _select(rows, TUNED, "train"), confidence)
+    held_out = summarise_one(TUNED, _select(rows, TUNED, "test"), confidence)
     gap = unpaired(held_out.passed, held_out.n, train.passed, train.n, confidence)
     return GapPart(
         train=ShareOfRows(n=train.n, mean=train.mean, interval=train.interval),
@@ -157,6 +158,8 @@ class Beside(NamedTuple):
     """What no model can exceed."""
     overfitted: str | None = None
     """What the training curve says, if it says that the model memorised."""
+    learning: LearningCurvePart | None = None
+    """What more training rows would bring."""
 
 
 def decide(
@@ -191,6 +194,8 @@ def decide(
         headline.pays_back(way, pair, advice),
         reasons.more_rows(gate, needed),
         reasons.could_tell(gate, paired_rows, settings.confidence),
+        reasons.twice_the_rows(beside.learning),
+        reasons.rows_or_data(gate, tuned, settings.minimum, beside.learning),
         reasons.with_retrieval(comparisons.get(TUNED_RETRIEVAL)),
         beside.regressed,
         reasons.overlapping(beside.overlap, tuned.n),
@@ -300,9 +305,9 @@ def _score_difference(
     return fmean(scores[1]) - fmean(scores[0]), bootstrap_difference(*scores, clusters, confidence)
 
 
-def by_row(rows: Sequence[Scored], candidate: str) -> dict[tuple[str, str], Scored]:
-    """The candidate's test rows by example and place in the file."""
-    return {(row.example_id, row.source): row for row in _select(rows, candidate, "test")}
+def by_row(rows: Sequence[Scored], candidate: str, split: Split = "test") -> dict[tuple[str, str], Scored]:
+    """The candidate's rows of a split by example and place in the file."""
+    return {(row.example_id, row.source): row for row in _select(rows, candidate, split)}
 
 
 def _select(rows: Sequence[Scored], candidate: str, split: Split) -> list[Scored]:
@@ -313,7 +318,8 @@ def _select(rows: Sequence[Scored], candidate: str, split: Split) -> list[Scored
     return found
 
 
-def _summary(name: str, rows: Sequence[Scored], confidence: float) -> CandidateSummary:
+def summarise_one(name: str, rows: Sequence[Scored], confidence: float) -> CandidateSummary:
+    """How often these rows of a candidate are right, and what a call took."""
     passed = sum(row.passed for row in rows)
     clusters = own_cluster_each(row.cluster for row in rows)
     worth = effective_rows([row.passed for row in rows], clusters, confidence)

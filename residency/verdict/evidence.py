@@ -13,6 +13,8 @@ from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
 from residency.verdict.data_schema import DataPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.learning import measure_learning
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.regressions import find_regressions
@@ -37,6 +39,7 @@ class Evidence(NamedTuple):
     comparisons: list[ComparisonPart]
     gap: GapPart
     memorisation: MemorisationPart | None
+    learning_curve: LearningCurvePart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
     verdict: VerdictPart
@@ -53,14 +56,21 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
     comparisons = compare(rows, settings.confidence)
     candidates = add_costs(summarise(rows, settings.confidence), rows, recipe.candidates)
     advice = advise(candidates, rows, settings, recipe.prices, training_seconds(training))
-    overfitted = reasons.overfitted(training.curve, training.best_step)
-    beside = Beside(data.overlap, reasons.regressed(regressions, margin), data.ceiling, overfitted)
+    learning = measure_learning(rows, training, settings)
+    beside = Beside(
+        overlap=data.overlap,
+        regressed=reasons.regressed(regressions, margin),
+        ceiling=data.ceiling,
+        overfitted=reasons.overfitted(training.curve, training.best_step),
+        learning=learning,
+    )
     return Evidence(
         candidates,
         advice,
         comparisons,
         measure_gap(rows, settings.confidence),
         measure_memorisation(rows, settings.confidence),
+        learning,
         pick_failures(rows),
         regressions,
         decide(rows, settings, advice, beside),

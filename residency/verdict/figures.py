@@ -7,6 +7,7 @@ from typing import Any
 
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart
 
 
@@ -90,6 +91,11 @@ def incomplete(part: IncompletePart) -> str:
     answered = f"{count(part.answered)} of {count(part.n)} rows"
     why = f"max_cost was reached at {part.spent:.4g}, with {answered} answered"
     return f"{part.name} is incomplete and not compared: {why}."
+
+
+def learning_points(curve: LearningCurvePart) -> tuple[list[str], list[str]]:
+    """`625`, `1,250`, `2,500` and `81.2 %`, `84.0 %`, `86.1 %`: rows trained on, and the shares right."""
+    return [count(point.rows) for point in curve.points], [percent(point.mean) for point in curve.points]
 
 
 def ceiling_bound(ceiling: CeilingPart) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from residency.core.money import amount
 from residency.core.progress import duration
 from residency.verdict import figures
-from residency.verdict.charts import Dot, curve_svg, dots_svg, fates_svg
+from residency.verdict.charts import Dot, curve_svg, dots_svg, fates_svg, learning_svg
 from residency.verdict.decide import best_baseline
 from residency.verdict.report_schema import CandidateSummary, GapPart, Report
 from residency.verdict.ways import TUNED
@@ -58,6 +58,7 @@ def render_html(report: Report) -> str:
         fates=fates,
         candidates_chart=_candidates_chart(report.candidates),
         curve_chart=curve_svg(curve, report.training.best_step) if curve else "",
+        learning_chart=learning_svg(report.learning_curve) if report.learning_curve else "",
         gap_chart=_gap_chart(report.gap),
         fates_chart=fates_svg(fates),
         marked=_marked,

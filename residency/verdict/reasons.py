@@ -11,6 +11,7 @@ from residency.verdict.data_schema import CeilingPart
 from residency.verdict.figures import (
     ceiling_bound,
     count,
+    learning_points,
     nats,
     p_value,
     percent,
@@ -18,6 +19,7 @@ from residency.verdict.figures import (
     points,
     points_range,
 )
+from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import GainPart, MemorisationPart, RecitalPart, TwinsPart
 from residency.verdict.report_schema import (
     CandidateSummary,
@@ -137,6 +139,39 @@ def could_tell(gate: Gate, pair: Paired, confidence: float) -> str | None:
     if least is None:
         return f"In {differ}, no difference can be told {percent(POWER)} of the time."
     return f"In {differ}, a difference of {points(least)} points would be told {percent(POWER)} of the time."
+
+
+def twice_the_rows(curve: LearningCurvePart | None) -> str | None:
+    """What twice as many training rows would bring, by the learning curve."""
+    if curve is None:
+        return None
+    rows, shares = (_listed(texts) for texts in learning_points(curve))
+    seen = f"trained on {rows} rows, tuned is right on {shares}"
+    twice = f"twice as many training rows ({count(2 * curve.points[-1].rows)}) would bring"
+    gain = f"about {points(curve.gain)} points ({points_range(curve.interval)})"
+    if curve.outlook in ("rises", "flat"):
+        return f"{twice.capitalize()} {gain}: {seen}."
+    if curve.outlook == "falls":
+        return f"More training rows did harm, so what {twice} cannot be told: {seen}."
+    return f"What {twice} cannot be told, {gain} by the curve: {seen}."
+
+
+def rows_or_data(
+    gate: Gate, tuned: CandidateSummary, minimum: float, curve: LearningCurvePart | None
+) -> str | None:
+    """Whether more rows of the same kind would help, where tuned is not shown to be good enough."""
+    if curve is None or (gate != "cannot tell" and tuned.mean >= minimum):
+        return None
+    if curve.outlook == "rises":
+        return "To do better by training, add more rows of this kind: the learning curve still rises."
+    if curve.outlook == "flat":
+        return "More rows like these bring little: mend the data or change the task."
+    return None
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def part_marks(pair: ComparisonPart) -> str | None:

@@ -10,6 +10,7 @@ from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.data_schema import DataPart
+from residency.verdict.learning_schema import LearningCurvePart, PartTrainingPart
 from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.part import Count, Part, Share
 
@@ -199,6 +200,8 @@ class TrainingPart(Part):
     """Folder of the adapter, or of the model where all weights were trained."""
     sweep: list[TrialPart] = []
     """Every configuration that was tried; empty where the recipe has no sweep."""
+    parts: list[PartTrainingPart] = []
+    """Trainings on parts of the rows, the smallest first; empty without `verdict.learning_curve`."""
 
 
 class ShareOfRows(Part):
@@ -367,6 +370,8 @@ class Report(Part):
     gap: GapPart
     memorisation: MemorisationPart | None = None
     """None where the base was not asked training rows."""
+    learning_curve: LearningCurvePart | None = None
+    """None without `verdict.learning_curve`."""
     failures: list[FailurePart]
     """At most ten rows the tuned model failed, of as many kinds as there are."""
     causes: list[CausePart] = []

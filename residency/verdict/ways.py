@@ -29,6 +29,11 @@ def how_asked(candidate: str) -> str:
     return candidate.rpartition("/")[2]
 
 
+def tuned_on(percent: int) -> str:
+    """The model tuned on a part of the training rows: a point of the learning curve, and no candidate."""
+    return f"{TUNED}-{percent}"
+
+
 def way_of(candidate: str) -> Recommendation:
     """What recommends a candidate, the base's or a remote model's; all that is not named here is a prompt."""
     return _WAYS.get(how_asked(candidate), "prompt")

@@ -6,6 +6,7 @@ from residency.evals.statistics.intervals import Interval, rule_of_three, wilson
 from residency.evals.statistics.means import bootstrap_difference
 from residency.evals.statistics.multiple import holm
 from residency.evals.statistics.pairs import Paired, Unpaired, paired, unpaired
+from residency.evals.statistics.power_law import Doubling, foresee_doubling
 from residency.evals.statistics.sample_size import (
     POWER,
     detectable,
@@ -18,6 +19,7 @@ from residency.evals.statistics.seeds import SeedSpread, seed_spread
 
 __all__ = [
     "POWER",
+    "Doubling",
     "Interval",
     "Paired",
     "SeedSpread",
@@ -26,6 +28,7 @@ __all__ = [
     "cohen_kappa",
     "detectable",
     "effective_rows",
+    "foresee_doubling",
     "holm",
     "own_cluster_each",
     "paired",

@@ -1,0 +1,40 @@
+"""The learning curve: the tuned method on nested parts of the training rows, to foresee more of them.
+
+The run's own tuned model is the curve's last point and is not trained again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from residency.core.recipe import Recipe
+from residency.core.workspace import read_json
+from residency.verdict.learning_schema import PartTrainingPart
+from residency.verdict.ways import tuned_on
+
+PERCENTS = (25, 50)
+"""Parts of the training rows that are trained on, a larger one holding a smaller."""
+
+
+def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
+    """The recipe with the settings that the run's model was trained with: those a sweep chose, if any."""
+    tried = read_json(trained / "training.json").get("sweep", ())
+    chosen = next((trial["settings"] for trial in tried if trial["chosen"]), {})
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=chosen)})
+
+
+def trainings_of(stages: Mapping[str, Path]) -> list[PartTrainingPart]:
+    """What was trained on parts of the rows, the smallest first; nothing without a learning curve."""
+    folders = {percent: stages[f"part-{percent}"] for percent in PERCENTS if f"part-{percent}" in stages}
+    told = {percent: read_json(folder / "training.json") for percent, folder in folders.items()}
+    return [
+        PartTrainingPart(
+            candidate=tuned_on(percent),
+            rows=training["rows"] - training["replay_rows"],
+            steps=training["steps"],
+            best_step=training["best_step"],
+            seconds=training["seconds"],
+        )
+        for percent, training in told.items()
+    ]
