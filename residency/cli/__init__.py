@@ -24,6 +24,7 @@ VERBS = {
     "baseline": "Ask the base and the prompted baselines.",
     "train": "Tune the model.",
     "compare": "Compare base, baselines and tuned model; same as run.",
+    "iterate": "Mend training rows that a run's failures blame, train again, and tell the change.",
     "verdict": "Make a run's figures anew from its scored rows; take several seeds together.",
     "runs": "List runs, or show one.",
     "chat": "Talk to a tuned model.",

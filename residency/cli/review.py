@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from residency.pipeline.reviewing import Review
 
 _KEYS = "[k]eep  [d]rop  [e]dit the answer  [s]kip  [b]ack  [q]uit"
+_ACCEPT = "[a]ccept the suggestion  "
 
 
 @click.command("review")
@@ -39,7 +40,7 @@ def command(data: Path, overrides: tuple[str, ...]) -> None:
     review = open_review(workflow.recipe.data, workflow.examine())
     if review.decided_before:
         click.echo(f"{plural(review.decided_before, 'row')} decided before, not asked again.")
-    decided = _step_through(review, Console(highlight=False))
+    decided = step_through(review, Console(highlight=False))
     if not (decided or review.decided_before):
         click.echo("Nothing decided." if review.suspects else "Nothing to review.")
         return
@@ -48,7 +49,7 @@ def command(data: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"Apply: residency check {data} --fix")
 
 
-def _step_through(review: Review, console: Console) -> int:
+def step_through(review: Review, console: Console) -> int:
     """Ask about each row until the last one or `quit`; how many were decided."""
     from residency.core.errors import ResidencyError
 
@@ -68,16 +69,18 @@ def _step_through(review: Review, console: Console) -> int:
                 review.decide(suspect, "keep")
             elif key == "d":
                 review.decide(suspect, "drop")
+            elif key == "a" and suspect.answer is not None:
+                review.decide(suspect, "edit", suspect.answer)
             elif key == "e":
                 review.decide(suspect, "edit", _read_answer(review.examples[suspect.source].answer))
             elif key != "s":
-                click.echo(f"The keys are {_KEYS}")
+                click.echo(f"The keys are {_keys(suspect)}")
                 continue
         except ResidencyError as error:
             click.echo(str(error))
             continue
         if key != "s":
-            decided[place] = {"k": "keep", "d": "drop", "e": "edit"}[key]
+            decided[place] = {"k": "keep", "d": "drop", "e": "edit", "a": "edit"}[key]
         place += 1
     return len(decided)
 
@@ -103,7 +106,13 @@ def _show(review: Review, suspect: Suspect, where: str, decided: str | None, con
     table.add_row("input", *(Text(_prompt(example)) for example in examples))
     table.add_row("answer", *(Text(example.answer, style="bold") for example in examples))
     console.print(table)
-    console.print(Text(_KEYS, style="dim"))
+    if suspect.answer is not None:
+        console.print(Text.assemble("suggested answer: ", (suspect.answer, "bold")))
+    console.print(Text(_keys(suspect), style="dim"))
+
+
+def _keys(suspect: Suspect) -> str:
+    return _KEYS if suspect.answer is None else _ACCEPT + _KEYS
 
 
 def _prompt(example: Example) -> str:

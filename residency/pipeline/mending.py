@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from residency.core.recipe import Data
 from residency.core.workspace import read_jsonl, write_jsonl
 from residency.data.ledger import Fate
 from residency.data.mending.fix import MENDS, Fixed, fix
-from residency.data.mending.patch import beside, read_actions, undo
+from residency.data.mending.patch import Action, beside, read_actions, undo
 from residency.data.mending.review import decisions_file, read_decisions
 from residency.data.reading.read import read_rows
 from residency.data.reading.row import unreadable
@@ -52,8 +52,16 @@ class Mended:
         }
 
 
-def mend_file(data: Data, checked: Path, out: Path | None, only: Sequence[str]) -> Mended:
+def mend_file(
+    data: Data,
+    checked: Path,
+    out: Path | None,
+    only: Sequence[str],
+    decisions: Mapping[str, Action] | None = None,
+) -> Mended:
     """Mend the training file into a new one, as its examination and the decisions of its review say.
+
+    `decisions` are the ones to apply, by the example's id; without them all that are kept for the file.
 
     Raises:
         ResidencyError: `only` names what cannot be mended, or `out` is a file that must not be overwritten.
@@ -63,7 +71,7 @@ def mend_file(data: Data, checked: Path, out: Path | None, only: Sequence[str]) 
     out = _require_free(out or beside(file, ".fixed.jsonl"), data)
     fates = (Fate.from_json(row) for row in read_jsonl(checked / "fates.jsonl"))
     refused = {fate.source: fate for fate in fates if fate.fate in ("refused", "over-long")}
-    decisions = read_decisions(decisions_file(file))
+    decisions = read_decisions(decisions_file(file)) if decisions is None else decisions
     fixed = fix(
         read_rows(file, naming_roots(sources_of(data))["train"]), data, refused, decisions, only or MENDS
     )

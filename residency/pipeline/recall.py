@@ -61,7 +61,7 @@ def _draw(examples: Sequence[Example], most: int, seed: int) -> list[Example]:
     return random.Random(seed).sample(examples, min(most, len(examples)))
 
 
-def _score_split(
+def score_split(
     candidate: Prompted, split: Split, examples: Sequence[Example], recipe: Recipe, advance: Advance
 ) -> list[Scored]:
     """The candidate answers the rows, and is scored."""
@@ -97,7 +97,7 @@ def recall(
     total = sum(len(examples) for _, examples in sides)
     with report.track(f"{candidate.name} on rows seen and alike", total, "rows") as advance:
         for split, examples in sides:
-            rows = _score_split(candidate, split, examples, recipe, advance)
+            rows = score_split(candidate, split, examples, recipe, advance)
             scored += add_likelihoods(rows, candidate, model, examples)
         scored += _recite(candidate, model, "recital", drawn.train)
         return scored + _recite(candidate, model, "recital-test", drawn.test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,9 @@ class Review:
         """Where decisions are kept."""
         return decisions_file(self.data.train)
 
-    def decide(self, suspect: Suspect, verb: Literal["keep", "drop", "edit"], answer: str = "") -> None:
+    def decide(
+        self, suspect: Suspect, verb: Literal["keep", "drop", "edit"], answer: str = "", by: str = "judged"
+    ) -> None:
         """Save a decision at once; `answer` is the new one of an edit.
 
         Raises:
@@ -43,21 +45,29 @@ class Review:
         before = self.contents[suspect.source]
         after: Content | None = {"keep": before, "drop": None}.get(verb)
         if verb == "edit":
-            after = with_answer(before, self.examples[suspect.source], answer, self.data)
+            after = self.edited(suspect, answer)
             if after is None:
                 fix = "Give another one, or drop the row."
                 raise ResidencyError("The row cannot hold this answer.", str(suspect.source), fix)
         why = ", ".join(dict.fromkeys(reason.check for reason in suspect.reasons))
         add_decision(
             self.decisions,
-            Action(suspect.source, suspect.example_id, verb, "review", before, after, f"judged: {why}"),
+            Action(suspect.source, suspect.example_id, verb, "review", before, after, f"{by}: {why}"),
         )
+
+    def edited(self, suspect: Suspect, answer: str) -> Content | None:
+        """The row with another answer, or None where it would hold no example then."""
+        return with_answer(self.contents[suspect.source], self.examples[suspect.source], answer, self.data)
 
 
 def open_review(data: Data, findings: Path) -> Review:
-    """The review of the training file; rows decided before are not asked again, wherever they stand now."""
+    """The review of the training file, of the rows that its check suspects."""
+    return review_of(data, [Suspect.from_json(row) for row in read_jsonl(findings / "review.jsonl")])
+
+
+def review_of(data: Data, queued: Sequence[Suspect]) -> Review:
+    """The review of these rows; those decided before are not asked again, wherever they stand now."""
     decided = read_decisions(decisions_file(data.train))
-    queued = [Suspect.from_json(row) for row in read_jsonl(findings / "review.jsonl")]
     suspects = tuple(suspect for suspect in queued if suspect.example_id not in decided)
     root = naming_roots(sources_of(data))["train"]
     others = {reason.other for suspect in suspects for reason in suspect.reasons if reason.other}

@@ -214,6 +214,14 @@ class Workflow:
         return self._stage("trace", self.inputs.trace(self.machine), build)
 
     @cached_property
+    def blamed(self) -> Path:
+        """After a run: the tuned model on all validation rows, and the training rows that misled it there."""
+        from residency.pipeline.blame import blame
+
+        build = partial(blame, self.recipe, (self.frozen, self.trained, self.compared), self.report)
+        return self._stage("blame", self.inputs.trace(self.machine), build)
+
+    @cached_property
     def suites(self) -> dict[str, Path]:
         """Stage 5, elsewhere: the base and the tuned model are asked the suites."""
         if not self.recipe.regression.suites:

@@ -162,9 +162,7 @@ class Beside(NamedTuple):
     """What more training rows would bring."""
 
 
-def decide(
-    rows: Sequence[Scored], settings: Verdict, advice: AdvicePart, beside: Beside
-) -> VerdictPart:
+def decide(rows: Sequence[Scored], settings: Verdict, advice: AdvicePart, beside: Beside) -> VerdictPart:
     """The verdict from the scored rows, the recipe's [verdict], the advice, and what else is known.
 
     Raises:

@@ -32,7 +32,14 @@ from residency.verdict.figures import (
 )
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import MemorisationPart
-from residency.verdict.report_schema import CandidateSummary, CausePart, RegressionPart, Report, TrialPart
+from residency.verdict.report_schema import (
+    CandidateSummary,
+    CausePart,
+    ComparisonPart,
+    RegressionPart,
+    Report,
+    TrialPart,
+)
 from residency.verdict.ways import TUNED
 
 _COLOURS = {"ship": "green", "do not ship": "red", "cannot tell": "yellow"}
@@ -48,7 +55,7 @@ def render_terminal(report: Report, console: Console) -> None:
         console.print(Text(told, "dim"), soft_wrap=True)
     for part in report.incomplete:
         console.print(Text(incomplete(part), "yellow"), soft_wrap=True)
-    console.print(_comparisons(report))
+    console.print(comparisons_table(report.comparisons))
     console.print(_costs(report))
     if any(candidate.parts for candidate in report.candidates):
         console.print(_parts(report.candidates))
@@ -216,12 +223,13 @@ def _causes(causes: Sequence[CausePart]) -> str:
     return ", ".join(f"{count(n)} {cause}" for cause, n in counts.most_common())
 
 
-def _comparisons(report: Report) -> Table:
+def comparisons_table(comparisons: Sequence[ComparisonPart]) -> Table:
+    """Each pair with its difference, row by row."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("row by row")
     for title in ("points", "interval", "p after Holm"):
         table.add_column(title, justify="right", no_wrap=title == "interval")
-    for pair in report.comparisons:
+    for pair in comparisons:
         table.add_row(
             Text(f"{pair.a} → {pair.b}"),
             points(pair.difference),

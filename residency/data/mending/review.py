@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
@@ -18,6 +19,7 @@ from residency.data.mending.patch import Action, beside, read_actions
 
 MENDED_ANYWAY = ("duplicate",)
 """Checks whose rows a fix settles without a judgement: nobody need look at them."""
+_MENDED = re.compile(r"(\.fixed|\.mended-[0-9a-f]{6})+$")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Suspect:
     example_id: str
     suspicion: float
     reasons: tuple[Reason, ...]
+    answer: str | None = None
+    """The answer that is suggested for it, where there is one."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -46,6 +50,7 @@ class Suspect:
             **asdict(self.source),
             "suspicion": round(self.suspicion, 4),
             "reasons": [asdict(reason) for reason in self.reasons],
+            **({} if self.answer is None else {"answer": self.answer}),
         }
 
     @staticmethod
@@ -55,7 +60,8 @@ class Suspect:
             Reason(reason["check"], reason["detail"], Source(**reason["other"]) if reason["other"] else None)
             for reason in row["reasons"]
         )
-        return Suspect(Source(row["file"], row["row"]), row["example_id"], row["suspicion"], reasons)
+        source = Source(row["file"], row["row"])
+        return Suspect(source, row["example_id"], row["suspicion"], reasons, row.get("answer"))
 
 
 def queue(findings: Iterable[Finding], ids: Mapping[Source, str]) -> list[Suspect]:
@@ -79,9 +85,14 @@ def queue(findings: Iterable[Finding], ids: Mapping[Source, str]) -> list[Suspec
     return sorted(suspects, key=lambda s: (-s.suspicion, s.source.file, s.source.row))
 
 
+def original(data: Path) -> Path:
+    """The file of examples that a mended one was made from; another one is its own."""
+    return data.with_stem(_MENDED.sub("", data.stem))
+
+
 def decisions_file(data: Path) -> Path:
-    """Where the decisions on a file of examples are kept: beside it, and shared with its fixed one."""
-    return beside(data.with_stem(data.stem.removesuffix(".fixed")), ".decisions.jsonl")
+    """Where the decisions on a file of examples are kept: beside it, and shared with its mended ones."""
+    return beside(original(data), ".decisions.jsonl")
 
 
 def read_decisions(file: Path) -> dict[str, Action]:

@@ -1,0 +1,66 @@
+"""The tuned model on all validation rows, and the training rows that its failures there speak against.
+
+The test's answers are not looked at, and the checks that doubt training rows see training rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from residency.candidates.prompted import Prompted
+from residency.core.progress import Reporter
+from residency.core.recipe import Recipe
+from residency.core.records import Example
+from residency.core.workspace import read_jsonl, write_jsonl
+from residency.data.checks.label_errors import label_errors
+from residency.data.split.freeze import Frozen
+from residency.evals.scored import Scored
+from residency.models.artifact import artifact_folder, load_artifact
+from residency.pipeline.askable import askable
+from residency.pipeline.recall import score_split
+from residency.verdict.causes import trace
+from residency.verdict.proposals import Doubt, propose
+from residency.verdict.ways import TUNED
+
+_CONFLICTS = ("conflict", "near-conflict")
+
+
+def blame(recipe: Recipe, stages: tuple[Path, Path, Path], report: Reporter, folder: Path) -> None:
+    """Ask what is still to be asked, and trace it.
+
+    Writes `scored.jsonl`, the validation rows, and `proposals.jsonl`, the training rows to judge. `stages`
+    are the folders of the split, the training and the comparison, which asked a sample of these rows.
+    """
+    frozen, trained, compared = stages
+    rows = Frozen.read(frozen)
+    answered = [Scored.from_json(row) for row in read_jsonl(compared / "scored.jsonl")]
+    answered = [row for row in answered if (row.candidate, row.split) == (TUNED, "validation")]
+    known = {(row.example_id, row.source) for row in answered}
+    asked = [row.example for row in rows.validation if not row.example.is_text]
+    left = [example for example in asked if (example.id, str(example.source)) not in known]
+    if left:
+        answered += _ask(recipe, trained, left, report)
+    train = askable([row.example for row in rows.train])
+    failures = [row for row in answered if not row.passed]
+    by_source = {str(example.source): example for example in asked}
+    traced = trace(failures, by_source, train, (), recipe.candidates.similarity)
+    proposals = propose(train, traced, _doubts(rows, recipe), recipe.candidates.similarity)
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in answered))
+    write_jsonl(folder / "proposals.jsonl", (proposal.to_json() for proposal in proposals))
+
+
+def _ask(recipe: Recipe, trained: Path, examples: Sequence[Example], report: Reporter) -> list[Scored]:
+    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
+    candidate = Prompted(TUNED, tuned.answering(recipe.candidates.batch_size), system=recipe.task.system)
+    with report.track(f"{TUNED} on validation", len(examples), "rows") as advance:
+        return score_split(candidate, "validation", examples, recipe, advance)
+
+
+def _doubts(rows: Frozen, recipe: Recipe) -> Iterator[Doubt]:
+    """Doubtful labels, sought anew among the training rows; conflicts of two training rows."""
+    train = {row.example.source for row in rows.train}
+    yield from (("label-error", flag) for flag in label_errors(rows.train, recipe.data))
+    for finding in rows.findings:
+        if finding.id in _CONFLICTS:
+            yield from ((finding.id, f) for f in finding.rows if f.source in train and f.other in train)
