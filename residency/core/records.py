@@ -175,6 +175,8 @@ class Example:
     tools: Tools = ()
     group: str = ""
     """Rows of one group (a customer) stay on one side of the split; no part of `id`."""
+    cluster: str = ""
+    """Of a test row: the group, wording or near twins that make it no independent evidence; no part of `id`."""
     _digest: bytes = field(init=False, repr=False, compare=False)
     """8 bytes for the prompt, 8 for all: a string each would be half as large again as a short row."""
 
@@ -243,8 +245,9 @@ class Example:
         }
         if self.tools:
             row["tools"] = self.tools
-        if self.group:
-            row["group"] = self.group
+        for name, value in (("group", self.group), ("cluster", self.cluster)):
+            if value:
+                row[name] = value
         return {**row, **self._beside()}
 
     @staticmethod
@@ -252,12 +255,12 @@ class Example:
         """The example, preference or rated answer that `to_json` wrote."""
         messages = tuple(map(Message.from_json, row["messages"]))
         source, tools = Source(row["file"], row["row"]), share_tools(row.get("tools", ()))
-        group = row.get("group", "")
+        told = (messages, source, tools, row.get("group", ""), row.get("cluster", ""))
         if "rejected" in row:
-            return Preference(messages, source, tools, group, rejected=Message.from_json(row["rejected"]))
+            return Preference(*told, rejected=Message.from_json(row["rejected"]))
         if "good" in row:
-            return Rated(messages, source, tools, group, good=row["good"])
-        return Example(messages, source, tools, group)
+            return Rated(*told, good=row["good"])
+        return Example(*told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Scored:
     parts: dict[str, bool] = field(default_factory=dict)
     """Each part of the expected answer that the scorer tells apart, and whether it was right."""
     cluster: str = ""
-    """Rows of one group or wording share it, and are no independent evidence; empty: a row of its own."""
+    """Shared by rows of one group or wording and by near twins: no independent evidence. Empty: alone."""
     retrieved: tuple[str, ...] = ()
     """What was looked up for the row and stood in its prompt, the nearest first."""
     nll: float | None = None
@@ -134,7 +134,7 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
         completion_tokens=completion.completion_tokens,
         seconds=completion.seconds,
         parts=dict(score.parts),
-        cluster=example.group or wording(example),
+        cluster=example.cluster or example.group or wording(example),
         retrieved=completion.retrieved,
         cached=completion.cached,
     )

@@ -124,7 +124,7 @@ def _recite(
             prompt_tokens=went_on.prompt_tokens,
             completion_tokens=RECITED_TOKENS,
             seconds=went_on.seconds,
-            cluster=example.group or wording(example),
+            cluster=example.cluster or example.group or wording(example),
         )
         for example, went_on in zip(examples, found, strict=True)
         if went_on is not None

@@ -185,12 +185,12 @@ def part_marks(pair: ComparisonPart) -> str | None:
 
 
 def alike(tuned: CandidateSummary) -> str | None:
-    """Test rows of one group or wording."""
+    """Test rows of one group, or that ask nearly the same."""
     if tuned.effective_n > tuned.n - 0.5:
         return None
     return (
-        f"Some test rows are of one group or wording: for tuned's share the {count(tuned.n)} count as "
-        f"{count(tuned.effective_n)} independent ones."
+        "Some test rows are of one group or ask nearly the same: for tuned's share the "
+        f"{count(tuned.n)} count as {count(tuned.effective_n)} independent ones."
     )
 
 

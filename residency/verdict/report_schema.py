@@ -37,7 +37,7 @@ class CandidateSummary(Part):
     n: Annotated[int, Field(ge=1)]
     """Test rows answered."""
     effective_n: Annotated[float, Field(gt=0)]
-    """As many independent rows as these are worth: less than `n` where rows are of one group or wording."""
+    """As many independent rows as these are worth: less than `n` with rows of one group, or near twins."""
     passed: Count
     """Rows that passed."""
     mean: Share

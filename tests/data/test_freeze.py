@@ -17,8 +17,8 @@ from residency.data.duplicates import wording
 from residency.data.findings import Finding
 from residency.data.ledger import Checked, Fate, count_fates
 from residency.data.split.freeze import Frozen, freeze
-from residency.data.split.sides import Bonds, place
-from residency.data.twins.find import find_twins
+from residency.data.split.sides import Bonds, in_clusters, place
+from residency.data.twins.find import Twins, find_twins
 from residency.data.twins.leaks import find_leaks
 
 
@@ -117,6 +117,17 @@ def test_rows_keep_their_order() -> None:
 def test_too_few_rows_on_a_side(count: int, split: Split, side: str) -> None:
     with pytest.raises(ResidencyError, match=f"left for {side}"):
         freeze(examined(rows(count)), split)
+
+
+def test_test_rows_that_are_no_independent_evidence_share_a_cluster() -> None:
+    asked = ("where is my new card", "where is my new card?", "where is my old card", "is it open", "a loan")
+    test = [row(text, number) for number, text in enumerate(asked)]
+    one, other = sorted((test[0].wording, test[2].wording))
+    clusters = [member.example.cluster for member in in_clusters(test, (Twins(one, other, 0.8),))]
+    assert clusters == [one] * 3 + ["", ""]
+    frozen = freeze(replace(examined(rows(100), test=test), twins=(Twins(one, other, 0.8),)), Split())
+    assert [member.example.cluster for member in frozen.test] == clusters
+    assert [Checked.from_json(member.to_json()).example.cluster for member in frozen.test] == clusters
 
 
 def test_own_files_are_taken_whole() -> None:

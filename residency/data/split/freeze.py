@@ -16,7 +16,7 @@ from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
 from residency.data.ledger import Checked, Fate, with_checks
 from residency.data.split.lock import Locked
-from residency.data.split.sides import SIDES, Bonds, place
+from residency.data.split.sides import SIDES, Bonds, in_clusters, place
 from residency.data.twins.find import Twins, find_twin_words
 from residency.data.twins.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 
@@ -89,6 +89,7 @@ def freeze(
     if split.drop_twins:
         sides, left_out = leave_out_twins(sides, examination.twins)
         fates += left_out
+    sides["test"] = in_clusters(sides["test"], examination.twins)
     _require_enough(sides, len(drawn))
     require_no_overlap(sides, split)
     findings = (*examination.findings, *leak_findings(sides, examination.twins, split))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from residency.core.records import fingerprint
 from residency.data.duplicates import words
@@ -58,6 +58,20 @@ def place(
         if row.wording in side_of:
             placed[side_of[row.wording]].append(row)
     return placed, fates
+
+
+def in_clusters(rows: Sequence[Checked], twins: Sequence[Twins]) -> list[Checked]:
+    """The rows in their order, each with the name of its cluster; one that is alone in it has none."""
+    by_wording = group_by_wording(rows)
+    name_of: dict[str, str] = {}
+    for members in _clusters(by_wording, twins):
+        if sum(len(by_wording[wording]) for wording in members) > 1:
+            name_of |= dict.fromkeys(members, min(members))
+    return [_named(row, name_of.get(row.wording, "")) for row in rows]
+
+
+def _named(row: Checked, cluster: str) -> Checked:
+    return replace(row, example=replace(row.example, cluster=cluster)) if cluster else row
 
 
 def newly_locked(placed: Iterable[tuple[str, Iterable[Checked]]], locked: Iterable[Locked]) -> list[Locked]:
