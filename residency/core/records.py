@@ -176,7 +176,7 @@ class Example:
     group: str = ""
     """Rows of one group (a customer) stay on one side of the split; no part of `id`."""
     cluster: str = ""
-    """Of a test row: the group, wording or near twins that make it no independent evidence; no part of `id`."""
+    """Of a test row: what makes it no independent evidence: group, wording, near twins. No part of `id`."""
     _digest: bytes = field(init=False, repr=False, compare=False)
     """8 bytes for the prompt, 8 for all: a string each would be half as large again as a short row."""
 

@@ -146,7 +146,11 @@ class Schema:
         require_llguidance()
         from llguidance import LLMatcher
         from llguidance.hf import from_tokenizer
+        from transformers import TokenizersBackend
 
+        if not isinstance(renderer.tokenizer, TokenizersBackend):
+            what = "This base's tokenizer is not one of the `tokenizers` library, which schemas need."
+            raise ResidencyError(what, "task.constrain", 'Set task.constrain = "none", or take another base.')
         tokenizer = from_tokenizer(renderer.tokenizer, eos_token=sorted(renderer.stop_ids))
         grammar = LLMatcher.grammar_from_json_schema(read_schema(self.file), {"whitespace_pattern": _BLANKS})
         matcher = LLMatcher(tokenizer, grammar, log_level=0)

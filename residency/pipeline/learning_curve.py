@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from residency.core.recipe import Recipe
 from residency.core.workspace import read_json
@@ -20,7 +21,7 @@ PERCENTS = (25, 50)
 def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
     """The recipe with the settings that the run's model was trained with: those a sweep chose, if any."""
     tried = read_json(trained / "training.json").get("sweep", ())
-    chosen = next((trial["settings"] for trial in tried if trial["chosen"]), {})
+    chosen: dict[str, Any] = next((trial["settings"] for trial in tried if trial["chosen"]), {})
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=chosen)})
 
 
