@@ -34,7 +34,7 @@ from residency.evals.statistics import (
     wilson,
 )
 from residency.verdict.advice import advise
-from residency.verdict.decide import Beside, decide
+from residency.verdict.decide import Beside, decide, summarise
 
 CONFIDENCE = 0.95
 SETTINGS = Verdict(confidence=CONFIDENCE)
@@ -70,8 +70,9 @@ class Deck:
             self.rows[name][i][int(p)] for name, drawn in passes.items() for i, p in enumerate(drawn.tolist())
         ]
         rows += self.train
-        advice = advise(rows, SETTINGS, Prices(), seconds_to_start=60)
-        return decide(rows, [], SETTINGS, advice, Beside()).gate
+        candidates = summarise(rows, SETTINGS.confidence)
+        advice = advise(candidates, rows, SETTINGS, Prices(), seconds_to_start=60)
+        return decide(rows, SETTINGS, advice, Beside()).gate
 
 
 def equal_candidates(
