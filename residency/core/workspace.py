@@ -3,7 +3,7 @@
     .residency/
       stages/<stage>-<key>/   what a stage wrote, with stage.json; complete or not there at all
       stages/.partial/        stages under way; only a resumable one is found again
-      splits/<task>-<split>/  which inputs are on which side, kept through changes of the data
+      splits/<task>-<project>-<split>/  which inputs are on which side, kept through changes of the data
       runs/<run>/             run.json, report.json, report.html, scored, causes and ledger.jsonl
 
 A stage is built in a partial folder, synced and renamed, so a folder under its final name is whole.

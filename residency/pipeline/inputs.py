@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from residency import __version__
 from residency.candidates.documents import document_files
 from residency.core.errors import ResidencyError
+from residency.core.hub_name import on_hub
 from residency.core.recipe import Recipe, Section
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
@@ -136,11 +137,25 @@ class Inputs:
 
     @cached_property
     def lock(self) -> Lock:
-        """The lock of the split: one a task and the settings of the draw."""
+        """The lock of the split: one a task, a project and the settings of the draw."""
         split = self.recipe.split.model_dump(mode="json", exclude={"allow_overlap", "drop_twins"})
         settings = fingerprint([split, sorted(self.files)], length=6)
-        folder = self.workspace.splits / f"{self.recipe.task.name}-{settings}"
+        project = fingerprint(self._project, length=6)
+        folder = self.workspace.splits / f"{self.recipe.task.name}-{project}-{settings}"
         return Lock(folder, fingerprint(self.rows()))
+
+    @property
+    def _project(self) -> str:
+        """Where the training rows are: their file's place as seen from the workspace, without its endings.
+
+        So the project may be moved as a whole, and `rows.fixed.jsonl` goes on with the lock of `rows.csv`.
+        """
+        train = self.recipe.data.train
+        if on_hub(train):
+            return str(train)
+        place, home = train.resolve(), self.workspace.folder.resolve().parent
+        place = place.with_name(place.name.partition(".")[0] or place.name)
+        return str(place.relative_to(home) if place.is_relative_to(home) else place)
 
     def freeze(self) -> dict[str, Any]:
         """The rows, the split and its lock; another scorer freezes, and trains on, the same rows."""

@@ -10,11 +10,10 @@ from residency.chat import Renderer
 from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Recipe
 from residency.core.records import Example
-from residency.core.workspace import read_json, write_jsonl
+from residency.core.workspace import read_json
 from residency.data.check import Examination, examine
-from residency.data.split.freeze import Frozen, drawn_sides, freeze
-from residency.data.split.lock import LOCKED, Lock
-from residency.data.split.sides import newly_locked
+from residency.data.split.freeze import Frozen, freeze
+from residency.data.split.lock import Lock
 from residency.evals.scored import require_form
 from residency.evals.scorers import scorer_of
 from residency.models.source import locate
@@ -75,9 +74,6 @@ def _is_single(example: Example) -> bool:
 
 def freeze_rows(recipe: Recipe, examination: Examination, lock: Lock, folder: Path) -> Frozen:
     """Draw the sides; writes the rows of each, the ledger, the test's hash and what is newly locked."""
-    locked = lock.read()
-    frozen = freeze(examination, recipe.split, recipe.data.near, locked)
+    frozen = freeze(examination, recipe.split, recipe.data.near, lock.read())
     frozen.write(folder)
-    new = newly_locked(drawn_sides(examination, frozen).items(), locked)
-    write_jsonl(folder / LOCKED, (known.__dict__ for known in new))
     return frozen

@@ -59,8 +59,8 @@ class Workflow(Running):
         require_trainable(checked)
 
         def build(folder: Path) -> None:
-            if lock.replaces_another:
-                self.report.say("  the settings of the split changed: a new draw, with another test")
+            if lock.news:
+                self.report.say(f"  {lock.news}")
             examination = self._examined or Examination.read(checked)
             self._split = freeze_rows(self.recipe, examination, lock, folder)
 

@@ -16,9 +16,9 @@ from residency.core.workspace import write_jsonl
 from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.ledger import Checked
-from residency.data.split.freeze import LEAST, Frozen, drawn_sides, freeze
+from residency.data.split.freeze import LEAST, Frozen, freeze
 from residency.data.split.lock import LOCKED, Lock, Locked
-from residency.data.split.sides import Bonds, newly_locked, place
+from residency.data.split.sides import Bonds, place
 from residency.data.twins.find import Twins, find_twins
 
 SIDES = ("train", "validation", "test")
@@ -43,7 +43,7 @@ def frozen(rows: Sequence[Checked], locked: list[Locked]) -> tuple[Frozen, list[
     kept = {"train": tuple(rows), "validation": (), "test": ()}
     examination = Examination(kept, (), (), {"train": len(rows)}, find_twins(rows, 0.8))
     split = freeze(examination, Split(test=6, validation=4), locked=locked)
-    return split, locked + newly_locked(drawn_sides(examination, split).items(), locked)
+    return split, [*locked, *split.locked]
 
 
 def numbers(split: Frozen) -> dict[str, list[int]]:
@@ -116,6 +116,68 @@ def test_a_group_stays_on_its_side() -> None:
     assert all(side_of[200 + i] == side_of[3 * i] for i in range(10))
 
 
+def test_words_of_two_groups_tie_both_to_their_side() -> None:
+    """Customers 0 and 1 ask the same: whoever asks later as either stands where that row does."""
+    rows = [row(question(i), i, group=f"customer {i}") for i in range(30)]
+    shared = row(question(0), 50, group="customer 1")
+    first, lock = frozen([*rows, shared], [])
+    side_of = {number: side for side, members in numbers(first).items() for number in members}
+    assert side_of[0] == side_of[1] == side_of[50]
+    later = [row(question(100 + i), 100 + i, group=f"customer {i}") for i in (0, 1)]
+    for kept in ([*rows, shared], rows[2:]):
+        second, _ = frozen([*kept, *later], lock)
+        assert {100, 101} <= set(numbers(second)[side_of[0]])
+
+
+def test_a_new_group_stands_where_its_locked_words_do_and_stays_there() -> None:
+    first, lock = frozen(ROWS, [])
+    held = first.test[0]
+    joins = [row(text(held), 50, group="new"), *(row(question(i), i, group="new") for i in (100, 101))]
+    second, lock = frozen([*ROWS, *joins], lock)
+    assert {50, 100, 101} <= set(numbers(second)["test"])
+    third, _ = frozen([*ROWS, row(question(102), 102, group="new")], lock)
+    assert 102 in numbers(third)["test"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_group_whose_words_are_locked_on_two_sides_is_left_out(backwards: bool) -> None:
+    locked = [Locked(words(ROWS[0].example), "train", "a"), Locked(words(ROWS[1].example), "test", "b")]
+    across = [row(text(ROWS[1]), 50, group="a")]
+    torn = [row(text(ROWS[0]), 60, group="c"), row(text(ROWS[1]), 61, group="c"), row("new", 62, group="c")]
+    rows = [row(text(ROWS[0]), 0, group="a"), row(text(ROWS[1]), 1, group="b"), *across, *torn]
+    sides, fates = place(rows[:: -1 if backwards else 1], {"test": 1}, 0, Bonds((), locked))
+    assert {side: [kept.example.source.row for kept in sides[side]] for side in SIDES} == {
+        "train": [0],
+        "validation": [],
+        "test": [1],
+    }
+    told = {fate.source.row: fate.detail for fate in fates}
+    assert told.keys() == {50, 60, 61, 62}
+    assert told[50] == "would join two sides: it belongs to the group 'a' (train) and to its words (test)"
+    assert told[62].endswith("the group 'c' (train) and to the group 'c' (test)")
+
+
+def test_what_drop_twins_left_out_stays_out_while_its_twin_is_in_the_test() -> None:
+    def split(rows: Sequence[Checked], test: Sequence[Checked], locked: list[Locked], drop: bool) -> Frozen:
+        kept = {"train": tuple(rows), "validation": (), "test": tuple(test)}
+        counts = {"train": len(rows), "test": len(test)}
+        examination = Examination(kept, (), (), counts, find_twins([*rows, *test], 0.8))
+        return freeze(examination, Split(validation=4, drop_twins=drop), locked=locked)
+
+    twins = {kept.example.source.row for kept in ROWS[:3]}
+    test = [row(f"{text(kept)} now", 200 + i) for i, kept in enumerate(ROWS[:3])]
+    others = [row(question(300 + i), 300 + i) for i in range(3)]
+    first = split(ROWS, test, [], drop=True)
+    assert {fate.source.row for fate in first.fates if fate.fate == "twin"} == twins
+    more, lock = [*ROWS, row(question(99), 99)], list(first.locked)
+    assert len(lock) == len(ROWS)
+    second = split(more, test, lock, drop=False)
+    assert {fate.source.row for fate in second.fates if fate.fate == "twin"} == twins
+    assert second.leaks == 0 and not second.findings
+    third = split(more, others, lock, drop=False)
+    assert twins <= {*numbers(third)["train"], *numbers(third)["validation"]}
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Path:
     folder = tmp_path / "stage"
@@ -139,14 +201,27 @@ def test_the_same_rows_find_the_same_lock_again(tmp_path: Path, stage: Path) -> 
     assert Lock(folder, "bbbb").before == ("0001-aaaa.jsonl",)
 
 
-def test_other_settings_are_another_lock_and_that_is_told(tmp_path: Path, stage: Path) -> None:
-    one, other, elsewhere = (Lock(tmp_path / name, "aaaa") for name in ("task-1", "task-2", "task-b-1"))
-    for lock in (one, elsewhere):
-        with lock.held():
-            lock.add(stage)
-    with other.held():
-        assert other.replaces_another and not other.before
-    assert not one.replaces_another and not elsewhere.replaces_another
+def test_a_new_draw_beside_a_former_one_is_told(tmp_path: Path, stage: Path) -> None:
+    """A name is the task's, the project's and the settings'; before, there were no projects."""
+    settings, other = "5e7713", "077e50"
+
+    def lock(name: str) -> Lock:
+        return Lock(tmp_path / name, "aaaa")
+
+    def freeze(name: str) -> None:
+        with lock(name).held():
+            lock(name).add(stage)
+
+    assert lock(f"task-aaaaaa-{settings}").news == ""
+    freeze(f"task-aaaaaa-{settings}")
+    assert lock(f"task-aaaaaa-{settings}").news == ""
+    assert lock(f"task-aaaaaa-{other}").news.startswith("the settings of the split changed")
+    assert lock(f"task-bbbbbb-{other}").news == ""
+    assert lock(f"task-b-aaaaaa-{settings}").news == "" == lock(f"other-aaaaaa-{settings}").news
+    moved = lock(f"task-bbbbbb-{settings}").news
+    assert f"apart from task-aaaaaa-{settings} of" in moved and str(tmp_path / "task-bbbbbb") in moved
+    freeze(f"old-{settings}")
+    assert f"apart from old-{settings} of" in lock(f"old-aaaaaa-{settings}").news
 
 
 def test_entries_go_by_the_highest_number_and_other_files_are_none(tmp_path: Path, stage: Path) -> None:

@@ -15,8 +15,8 @@ from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
 from residency.data.ledger import Checked, Fate, with_checks
-from residency.data.split.lock import Locked
-from residency.data.split.sides import SIDES, Bonds, in_clusters, place
+from residency.data.split.lock import LOCKED, Locked
+from residency.data.split.sides import SIDES, Bonds, in_clusters, newly_locked, place
 from residency.data.twins.find import Twins, find_twin_words
 from residency.data.twins.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 
@@ -37,12 +37,15 @@ class Frozen:
     test_hash: str
     leaks: int
     """Test rows that ask what a training row asks, word for word or nearly so."""
+    locked: tuple[Locked, ...]
+    """The inputs drawn for the first time, to be added to the lock."""
 
     def write(self, folder: Path) -> None:
-        """Write `train.jsonl`, `validation.jsonl`, `test.jsonl`, `ledger.jsonl` and `frozen.json`."""
+        """Write the rows of each side, `ledger.jsonl`, `locked.jsonl` and `frozen.json`."""
         for side, rows in zip(SIDES, (self.train, self.validation, self.test), strict=True):
             write_jsonl(folder / f"{side}.jsonl", (row.to_json() for row in rows))
         write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in self.fates))
+        write_jsonl(folder / LOCKED, (locked.__dict__ for locked in self.locked))
         findings = [finding.to_json() for finding in self.findings]
         content = {"test_hash": self.test_hash, "leaks": self.leaks, "findings": findings}
         write_json(folder / "frozen.json", content)
@@ -64,7 +67,9 @@ class Frozen:
             raise ResidencyError(what, str(folder / "test.jsonl"), fix)
         fates = tuple(Fate.from_json(row) for row in read_jsonl(folder / "ledger.jsonl"))
         findings = tuple(Finding.from_json(finding) for finding in content["findings"])
-        return Frozen(train, validation, test, fates, findings, content["test_hash"], content["leaks"])
+        locked = tuple(Locked(**row) for row in read_jsonl(folder / LOCKED))
+        told = content["test_hash"], content["leaks"], locked
+        return Frozen(train, validation, test, fates, findings, *told)
 
 
 @without_collector()
@@ -74,7 +79,8 @@ def freeze(
     """Take own test and validation files whole, and draw from the training file what is not there.
 
     `locked` are the inputs drawn in earlier freezes: they stay on their sides, and new rows at least
-    `near` similar to one of them join it, also where that row itself is no longer in the file.
+    `near` similar to one of them join it, also where that row itself is no longer in the file. Those that
+    `split.drop_twins` left out then stay out, whatever it says now, while a twin of theirs is in the test.
 
     Raises:
         UnfitData: a side has too few rows, or the test overlaps with the others and may not.
@@ -85,9 +91,12 @@ def freeze(
     wanted = {side: _count(share, len(drawn)) for side, share in shares.items() if side not in own}
     removed = _twins_of_removed(drawn, near, locked)
     sides, fates = place(drawn, wanted, split.seed, Bonds((*examination.twins, *removed), locked))
+    placed = {side: rows for side, rows in sides.items() if side not in own}
     sides |= {side: list(examination.examples[side]) for side in own}
-    if split.drop_twins:
-        sides, left_out = leave_out_twins(sides, examination.twins)
+    among = None if split.drop_twins else {fingerprint(known.words) for known in locked if known.left_out}
+    left_out: list[Fate] = []
+    if among is None or among:
+        sides, left_out = leave_out_twins(sides, examination.twins, among)
         fates += left_out
     sides["test"] = in_clusters(sides["test"], examination.twins)
     _require_enough(sides, len(drawn))
@@ -103,18 +112,13 @@ def freeze(
         findings,
         hash_test(sides["test"]),
         len(find_leaks(sides["train"], sides["test"], examination.twins)),
+        tuple(newly_locked(placed, {fate.source for fate in left_out}, locked)),
     )
 
 
 def hash_test(rows: Sequence[Checked]) -> str:
     """Hash over the sorted ids of the test rows."""
     return fingerprint(sorted(row.example.id for row in rows), length=64)
-
-
-def drawn_sides(examination: Examination, frozen: Frozen) -> dict[str, Sequence[Checked]]:
-    """The sides whose rows come from the training file."""
-    sides = {"train": frozen.train, "validation": frozen.validation, "test": frozen.test}
-    return {side: rows for side, rows in sides.items() if side == "train" or side not in examination.rows}
 
 
 def _twins_of_removed(rows: Sequence[Checked], near: float, locked: Sequence[Locked]) -> tuple[Twins, ...]:

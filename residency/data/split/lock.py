@@ -1,9 +1,10 @@
 """The lock of a split: on which side each input was put, kept in the workspace through changes of the data.
 
-    .residency/splits/<task>-<split settings>/0001-<rows>.jsonl
+    .residency/splits/<task>-<project>-<split settings>/0001-<rows>.jsonl
 
 One file a freeze: the inputs that were new to it, with their sides. The lock of some rows is what stands in
-the files before their own, so that the same rows find the same lock again, whatever came after.
+the files before their own, so that the same rows find the same lock again, whatever came after. A project is
+the place of its training file, so that two tasks of one name are apart.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ _ENTRY = re.compile(r"(\d+)-([0-9a-f]+)\.jsonl")
 
 @dataclass(frozen=True)
 class Locked:
-    """An input by its words, the side it is on, and the group it belongs to."""
+    """An input by its words, the side it is on, and a group it belongs to; of several groups, one each."""
 
     words: str
     side: str
     group: str = ""
+    left_out: bool = False
+    """Whether `split.drop_twins` left it out of its side: it stays out while a twin of it is in the test."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,20 @@ class Lock:
         return sorted(found, key=lambda entry: int(entry[1]))
 
     @property
-    def replaces_another(self) -> bool:
-        """Whether this is the first freeze with these settings, and there were some with others."""
-        task = self.folder.name.rpartition("-")[0]
-        others = [other for other in self.folder.parent.glob(f"{task}-*") if other.name != self.folder.name]
-        return not self._entries() and any(other.name.rpartition("-")[0] == task for other in others)
+    def news(self) -> str:
+        """What is to be told where rows are drawn anew that a former lock may have held; else nothing."""
+        if self._entries():
+            return ""
+        project, _, settings = self.folder.name.rpartition("-")
+        task = project.rpartition("-")[0]
+        others = [other.name for other in self.folder.parent.glob(f"{task}-*") if other != self.folder]
+        if any(other.rpartition("-")[0] == project for other in others):
+            return "the settings of the split changed: a new draw, with another test"
+        named = re.compile(f"{re.escape(task)}(-[0-9a-f]{{6}})?-{settings}")
+        if apart := sorted(filter(named.fullmatch, others)):
+            kept = f"to keep that of data moved or renamed, put its folder in the place of {self.folder}"
+            return f"a new draw, apart from {' and '.join(apart)} of the same task's name; {kept}"
+        return ""
 
     def read(self) -> list[Locked]:
         """What was locked before.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from residency.core.records import fingerprint
+from residency.core.records import Source, fingerprint
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
 from residency.data.split.draw import Labels, draw, label_each
@@ -34,19 +34,21 @@ def place(
 
     Rows with the same words, near twins and rows of one group make a cluster, which stays on one side. A
     cluster of new rows joins the side of the locked rows that it belongs to; one that belongs to rows on
-    two sides is left out. What no lock holds is drawn, each label by its share.
+    two sides is left out, and so is a row of locked words in a group of another side. What no lock holds is
+    drawn, each label by its share.
     """
-    side_of = {fingerprint(locked.words): locked.side for locked in bonds.locked}
+    side_of = _locked_sides(bonds.locked)
+    ties = _Ties(side_of, bonds, group_by_wording(rows))
+    fates = [_torn(row, sides) for row in rows if len(sides := ties.of_locked(row)) > 1]
+    torn = {fate.source for fate in fates}
+    rows = [row for row in rows if row.example.source not in torn]
     new = group_by_wording(row for row in rows if row.wording not in side_of)
     clusters = _clusters(new, bonds.twins)
-    ties = _Ties(side_of, bonds, group_by_wording(rows))
-    fates: list[Fate] = []
     free: dict[str, Sequence[str]] = {}
     for members in clusters:
         sides = ties.of([row for wording in members for row in new[wording]])
         if len(sides) > 1:
-            detail = "would join two sides: it belongs to " + " and to ".join(sides.values())
-            fates += [Fate.of(row, "twin", detail) for wording in members for row in new[wording]]
+            fates += [_torn(row, sides) for wording in members for row in new[wording]]
         elif sides:
             side_of |= dict.fromkeys(members, next(iter(sides)))
         else:
@@ -74,24 +76,67 @@ def _named(row: Checked, cluster: str) -> Checked:
     return replace(row, example=replace(row.example, cluster=cluster)) if cluster else row
 
 
-def newly_locked(placed: Iterable[tuple[str, Iterable[Checked]]], locked: Iterable[Locked]) -> list[Locked]:
-    """Each input that has a side and was not locked before, once."""
-    known = {fingerprint(before.words) for before in locked}
-    new: dict[str, Locked] = {}
-    for side, rows in placed:
+def newly_locked(
+    placed: Mapping[str, Iterable[Checked]], left_out: Collection[Source], locked: Iterable[Locked]
+) -> list[Locked]:
+    """Each input that has a side and was not locked before, once for each of its groups.
+
+    `left_out` are the rows that were taken off their sides again, as twins of test rows.
+    """
+    known: set[tuple[str, str, bool]] = set()
+    for before in locked:
+        wording = fingerprint(before.words)
+        known |= {(wording, before.group, before.left_out), (wording, "", before.left_out)}
+    new: list[Locked] = []
+    for side, rows in placed.items():
         for row in rows:
-            if row.wording not in known and row.wording not in new:
-                new[row.wording] = Locked(words(row.example), side, row.example.group)
-    return list(new.values())
+            example = row.example
+            key = (row.wording, example.group, example.source in left_out)
+            if key not in known:
+                known |= {key, (row.wording, "", key[2])}
+                new.append(Locked(words(example), side, *key[1:]))
+    return new
+
+
+def _locked_sides(locked: Iterable[Locked]) -> dict[str, str]:
+    """The side of each locked wording, as it was locked first."""
+    side_of: dict[str, str] = {}
+    for known in locked:
+        side_of.setdefault(fingerprint(known.words), known.side)
+    return side_of
+
+
+def _torn(row: Checked, sides: Mapping[str, str]) -> Fate:
+    return Fate.of(row, "twin", "would join two sides: it belongs to " + " and to ".join(sides.values()))
 
 
 class _Ties:
-    """What binds new rows to locked ones."""
+    """What binds rows to locked ones.
+
+    A group is on the sides that it was locked on; one that never was, on those of its rows in locked words.
+    """
 
     def __init__(self, side_of: Mapping[str, str], bonds: Bonds, present: Mapping[str, Sequence[Checked]]):
         self._side_of, self._present = dict(side_of), present
         self._near = neighbours(bonds.twins)
-        self._groups = {locked.group: locked.side for locked in bonds.locked if locked.group}
+        self._known = {(fingerprint(locked.words), locked.group) for locked in bonds.locked if locked.group}
+        self._groups: dict[str, set[str]] = {}
+        for locked in bonds.locked:
+            if locked.group:
+                self._groups.setdefault(locked.group, set()).add(locked.side)
+        joined: dict[str, set[str]] = {}
+        for wording, rows in present.items():
+            for group in {row.example.group for row in rows} - {""} - self._groups.keys():
+                if side := self._side_of.get(wording):
+                    joined.setdefault(group, set()).add(side)
+        self._groups |= joined
+
+    def of_locked(self, row: Checked) -> dict[str, str]:
+        """The sides of a row in locked words: of these and, where it is new to its group, of that."""
+        side, group = self._side_of.get(row.wording), row.example.group
+        if not side or not group or (row.wording, group) in self._known:
+            return {}
+        return _in_order({side: f"its words ({side})", **self._of_group(group, but=side)})
 
     def of(self, rows: Iterable[Checked]) -> dict[str, str]:
         """Each side that the rows belong to, with the row or the group there that binds them."""
@@ -100,13 +145,20 @@ class _Ties:
             for _, wording in self._near.get(row.wording, ()):
                 if side := self._side_of.get(wording):
                     sides.setdefault(side, f"{self._name(wording)} ({side})")
-            if side := self._groups.get(row.example.group):
-                sides.setdefault(side, f"the group {row.example.group!r} ({side})")
-        return {side: sides[side] for side in SIDES if side in sides}
+            sides = {**self._of_group(row.example.group), **sides}
+        return _in_order(sides)
+
+    def _of_group(self, group: str, but: str = "") -> dict[str, str]:
+        sides = self._groups.get(group, set()) - {but}
+        return {side: f"the group {group!r} ({side})" for side in sides}
 
     def _name(self, wording: str) -> str:
         rows = self._present.get(wording)
         return str(rows[0].example.source) if rows else "a row since removed"
+
+
+def _in_order(sides: Mapping[str, str]) -> dict[str, str]:
+    return {side: sides[side] for side in SIDES if side in sides}
 
 
 def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from residency.core.errors import ResidencyError, UnfitData
@@ -43,11 +43,17 @@ def find_leaks(known: Sequence[Checked], held_out: Sequence[Checked], twins: Seq
     return leaks
 
 
-def leave_out_twins(sides: Sides, twins: Sequence[Twins]) -> tuple[dict[str, list[Checked]], list[Fate]]:
-    """The sides without the training and validation rows that are twins of test rows, and their fates."""
+def leave_out_twins(
+    sides: Sides, twins: Sequence[Twins], among: Collection[str] | None = None
+) -> tuple[dict[str, list[Checked]], list[Fate]]:
+    """The sides without the training and validation rows that are twins of test rows, and their fates.
+
+    `among` are the wordings that are looked at; None for all.
+    """
     kept, fates = {"test": list(sides["test"])}, []
     for side in ("train", "validation"):
-        leaks = {leak.held_out.example.source: leak for leak in find_leaks(sides["test"], sides[side], twins)}
+        asked = [row for row in sides[side] if among is None or row.wording in among]
+        leaks = {leak.held_out.example.source: leak for leak in find_leaks(sides["test"], asked, twins)}
         kept[side] = [row for row in sides[side] if row.example.source not in leaks]
         fates += [Fate.of(leak.held_out, "twin", _like(leak)) for leak in leaks.values()]
     return kept, fates
