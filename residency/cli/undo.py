@@ -15,7 +15,9 @@ def command(patch: Path, out: Path | None) -> None:
     from residency.data.findings import plural
     from residency.pipeline.mending import undo_file
 
-    written, rows, lost = undo_file(patch, out)
-    click.echo(f"{plural(rows, 'row')} as before: {written}")
-    if lost:
-        click.echo(f"{plural(lost, 'row')} could not be read then, and stand in the original alone.")
+    undone = undo_file(patch, out)
+    click.echo(f"{plural(undone.rows, 'row')} as before: {undone.out}")
+    if undone.lost:
+        click.echo(f"{plural(undone.lost, 'row')} could not be read then, and stand in the original alone.")
+    if undone.original_edited:
+        click.echo("The original was edited since, and holds other rows than these.")

@@ -12,6 +12,7 @@ A stage is built in a partial folder, synced and renamed, so a folder under its 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -40,6 +41,14 @@ def write_json(file: Path, content: Any) -> None:
 def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, all or nothing."""
     _write(file, (_encode(row) + "\n" for row in rows))
+
+
+def jsonl_hash(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Hex SHA-256 of the file that `write_jsonl` makes of these rows."""
+    content = hashlib.sha256()
+    for row in rows:
+        content.update(f"{_encode(row)}\n".encode("utf-8", "surrogatepass"))
+    return content.hexdigest()
 
 
 def write_text(file: Path, text: str) -> None:

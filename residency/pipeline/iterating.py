@@ -19,10 +19,8 @@ from residency.core.errors import ResidencyError
 from residency.core.processes import process_count
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace, read_json, read_jsonl, write_json
-from residency.data.excerpt import example_in
-from residency.data.mending.patch import Action, beside
-from residency.data.mending.review import decisions_file, original, read_decisions
-from residency.data.reading.row import Row
+from residency.data.mending.patch import beside
+from residency.data.mending.review import Decision, decisions_file, original, read_decisions
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
 from residency.pipeline.mending import Mended, mend_file
@@ -137,9 +135,7 @@ def read_proposals(start: Start) -> list[Proposal]:
 def open_proposals(start: Start, proposals: Sequence[Proposal]) -> Review:
     """The review of the proposed rows but for those decided before, or edited by a decision."""
     data = start.workflow.recipe.data
-    edits = [action for action in read_decisions(decisions_file(data.train)).values() if action.after]
-    examples = (example_in(Row(action.source, action.after, None), data) for action in edits)
-    edited = {example.id for example in examples if example is not None}
+    edited = {decision.becomes for decision in read_decisions(decisions_file(data.train)).values()}
     left = [proposal.suspect for proposal in proposals if proposal.suspect.example_id not in edited]
     return review_of(data, left)
 
@@ -164,20 +160,20 @@ def mend(start: Start) -> Mended | None:
     workflow = start.workflow
     data = workflow.recipe.data
     decisions = _decisions(start)
-    if all(action.action == "keep" for action in decisions.values()):
+    if all(decision.action == "keep" for decision in decisions.values()):
         return None
-    done = sorted((id, action.action, action.after) for id, action in decisions.items())
+    done = sorted((id, decision.action, decision.answer) for id, decision in decisions.items())
     name = fingerprint([workflow.inputs.hashes["train"], done], length=6)
     out = beside(original(data.train), f".mended-{name}.jsonl")
     mended = mend_file(data, workflow.checked, out, ("review",), decisions)
     return mended if count_mended(mended) else None
 
 
-def _decisions(start: Start) -> Mapping[str, Action]:
+def _decisions(start: Start) -> Mapping[str, Decision]:
     """Those on rows that were trained on: others might move the test."""
     trained = {row.example.id for row in Frozen.read(start.workflow.frozen).train}
     decisions = read_decisions(decisions_file(start.workflow.recipe.data.train))
-    return {id: action for id, action in decisions.items() if id in trained}
+    return {id: decision for id, decision in decisions.items() if id in trained}
 
 
 def count_mended(mended: Mended) -> int:

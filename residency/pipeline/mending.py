@@ -10,14 +10,14 @@ from typing import Any
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.core.workspace import read_jsonl, write_jsonl
+from residency.core.workspace import jsonl_hash, read_jsonl, write_jsonl
 from residency.data.ledger import Fate
 from residency.data.mending.fix import MENDS, Fixed, fix
-from residency.data.mending.patch import Action, beside, read_actions, undo
-from residency.data.mending.review import decisions_file, read_decisions
+from residency.data.mending.patch import Between, Patch, beside, undo
+from residency.data.mending.review import Decision, decisions_file, read_decisions
 from residency.data.reading.read import read_rows
 from residency.data.reading.row import unreadable
-from residency.data.reading.sources import naming_roots, sources_of
+from residency.data.reading.sources import naming_roots, source_hash, sources_of
 
 _PATCH, _LEDGER = ".patch.jsonl", ".ledger.jsonl"
 
@@ -57,7 +57,7 @@ def mend_file(
     checked: Path,
     out: Path | None,
     only: Sequence[str],
-    decisions: Mapping[str, Action] | None = None,
+    decisions: Mapping[str, Decision] | None = None,
 ) -> Mended:
     """Mend the training file into a new one, as its examination and the decisions of its review say.
 
@@ -76,29 +76,46 @@ def mend_file(
         read_rows(file, naming_roots(sources_of(data))["train"]), data, refused, decisions, only or MENDS
     )
     mended = Mended(out, fixed)
-    write_jsonl(mended.patch, (action.to_json() for action in fixed.actions))
+    between = Between.of(file, jsonl_hash(fixed.rows), mended.patch)
+    Patch(between, fixed.actions).write(mended.patch)
     write_jsonl(mended.ledger, (_with_patch(fate.to_json(), mended.patch) for fate in fixed.fates))
     write_jsonl(out, fixed.rows)
     return mended
 
 
-def undo_file(patch: Path, out: Path | None) -> tuple[Path, int, int]:
-    """Write the rows as they were before a mending: the file, how many rows, and how many are lost.
+@dataclass(frozen=True)
+class Undone:
+    """A file with the rows as they were before a mending."""
+
+    out: Path
+    rows: int
+    lost: int
+    """Rows that could not be read then."""
+    original_edited: bool
+    """Whether the original has been edited since, so that it holds other rows than these."""
+
+
+def undo_file(file: Path, out: Path | None) -> Undone:
+    """Write the rows as they were before the mending whose patch is `file`.
 
     Raises:
         ResidencyError: there is no such patch, or the mended file beside it is not the one it belongs to.
     """
-    if not patch.name.endswith(_PATCH) or not patch.is_file():
+    if not file.name.endswith(_PATCH) or not file.is_file():
         fix = "Name the file that ends in .patch.jsonl, which `residency check --fix` wrote."
-        raise ResidencyError("There is no such patch.", str(patch), fix)
-    mended = patch.with_name(patch.name.removesuffix(_PATCH) + ".jsonl")
-    out = out or patch.with_name(patch.name.removesuffix(_PATCH) + ".undone.jsonl")
+        raise ResidencyError("There is no such patch.", str(file), fix)
+    mended = file.with_name(file.name.removesuffix(_PATCH) + ".jsonl")
+    out = out or file.with_name(file.name.removesuffix(_PATCH) + ".undone.jsonl")
     if out.exists():
         raise ResidencyError("This file is there already.", str(out), "Name another one: --out FILE")
-    actions = read_actions(patch)
-    rows = undo(_read_objects(mended), actions)
+    patch = Patch.read(file)
+    if source_hash(mended) != patch.between.mended_sha256:
+        fix = "Put back the file as it was mended. Or go on with it: undoing would mix your edits up with it."
+        raise ResidencyError("The mended file was edited since it was written.", str(mended), fix)
+    rows = undo(_read_objects(mended), patch.actions)
     write_jsonl(out, rows)
-    return out, len(rows), sum(action.before is None for action in actions)
+    lost = sum(action.before is None for action in patch.actions)
+    return Undone(out, len(rows), lost, patch.between.is_original_edited(file))
 
 
 def _require_known(only: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
@@ -13,8 +12,16 @@ from residency.core.records import Example, Source
 from residency.core.workspace import read_jsonl
 from residency.data.excerpt import example_in, rows_at
 from residency.data.mending.fix import plain, with_answer
-from residency.data.mending.patch import Action, Content
-from residency.data.mending.review import Suspect, add_decision, decisions_file, read_decisions
+from residency.data.mending.patch import Content
+from residency.data.mending.review import (
+    Decision,
+    Judgement,
+    Suspect,
+    add_decision,
+    decisions_file,
+    read_decisions,
+)
+from residency.data.reading.row import Row
 from residency.data.reading.sources import naming_roots, sources_of
 
 
@@ -34,30 +41,29 @@ class Review:
         """Where decisions are kept."""
         return decisions_file(self.data.train)
 
-    def decide(
-        self, suspect: Suspect, verb: Literal["keep", "drop", "edit"], answer: str = "", by: str = "judged"
-    ) -> None:
+    def decide(self, suspect: Suspect, verb: Judgement, answer: str = "", by: str = "judged") -> None:
         """Save a decision at once; `answer` is the new one of an edit.
 
         Raises:
             ResidencyError: the row would hold no example with that answer.
         """
-        before = self.contents[suspect.source]
-        after: Content | None = {"keep": before, "drop": None}.get(verb)
+        source = suspect.source
+        new = becomes = None
         if verb == "edit":
-            after = self.edited(suspect, answer)
-            if after is None:
+            new, edited = answer, self.edited(suspect, answer)
+            if edited is None:
                 fix = "Give another one, or drop the row."
-                raise ResidencyError("The row cannot hold this answer.", str(suspect.source), fix)
+                raise ResidencyError("The row cannot hold this answer.", str(source), fix)
+            becomes = edited.id
         why = ", ".join(dict.fromkeys(reason.check for reason in suspect.reasons))
-        add_decision(
-            self.decisions,
-            Action(suspect.source, suspect.example_id, verb, "review", before, after, f"{by}: {why}"),
-        )
+        decision = Decision(source, suspect.example_id, verb, new, becomes, f"{by}: {why}")
+        add_decision(self.decisions, decision)
 
-    def edited(self, suspect: Suspect, answer: str) -> Content | None:
-        """The row with another answer, or None where it would hold no example then."""
-        return with_answer(self.contents[suspect.source], self.examples[suspect.source], answer, self.data)
+    def edited(self, suspect: Suspect, answer: str) -> Example | None:
+        """The example with another answer, or None where the row cannot hold it."""
+        source = suspect.source
+        after = with_answer(self.contents[source], self.examples[source], answer, self.data)
+        return None if after is None else example_in(Row(source, after, None), self.data)
 
 
 def open_review(data: Data, findings: Path) -> Review:

@@ -137,6 +137,38 @@ def test_fix_writes_a_new_file_that_is_clean_and_can_be_taken_back(checked, line
     assert "there already" in line("undo", "train.fixed.patch.jsonl").mistake()["what"]
 
 
+def test_an_undo_says_which_of_the_two_files_was_edited(checked, line, tmp_path):
+    checked(FAULTY, "--fix")
+    mended, original = tmp_path / "train.fixed.jsonl", tmp_path / "train.jsonl"
+    rows = list(read_jsonl(mended))
+    write_rows(mended, [{**rows[0], "output": "tepid"}, *rows[1:]])  # a row that the patch says nothing of
+    mistake = line("undo", "train.fixed.patch.jsonl").mistake()
+    assert "edited since" in mistake["what"] and mistake["where"] == "train.fixed.jsonl"
+    assert not (tmp_path / "train.fixed.undone.jsonl").exists()
+
+    write_rows(mended, rows)
+    write_rows(original, FAULTY[1:])
+    called = line("undo", "train.fixed.patch.jsonl")
+    assert "The original was edited since" in called.out
+    assert list(read_jsonl(tmp_path / "train.fixed.undone.jsonl")) == FAULTY
+
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        for file in (mended, original, tmp_path / "train.fixed.patch.jsonl"):
+            (tmp_path / name / file.name).write_bytes(file.read_bytes())
+        write_rows(tmp_path / name / original.name, FAULTY[number:])
+        moved = line("undo", f"{name}/train.fixed.patch.jsonl").out
+        assert ("edited since" in moved) == bool(number)
+
+
+def test_a_patch_without_its_first_line_is_told(checked, line, tmp_path):
+    checked(FAULTY, "--fix")
+    patch = tmp_path / "train.fixed.patch.jsonl"
+    patch.write_text("".join(patch.read_text().splitlines(keepends=True)[1:]))
+    mistake = line("undo", patch.name).mistake()
+    assert mistake["where"] == "train.fixed.patch.jsonl:1"
+
+
 def test_fix_may_be_limited(checked, tmp_path):
     assert checked(FAULTY, "--fix", "--only", "duplicate", "--out", tmp_path / "clean.jsonl").code == 0
     assert list(read_jsonl(tmp_path / "clean.jsonl")) == FAULTY[:30] + FAULTY[31:]

@@ -15,6 +15,7 @@ from residency.data.excerpt import example_in
 from residency.data.ledger import Fate
 from residency.data.mending.fix import MENDS, Fixed, fix
 from residency.data.mending.patch import Action, undo
+from residency.data.mending.review import Decision
 from residency.data.reading.row import Row
 
 Content = Mapping[str, Any]
@@ -35,7 +36,7 @@ def refuse(rows: Sequence[Row], data: Data) -> dict[Source, Fate]:
 
 
 def mend(
-    contents: Sequence[Content | None], *only: str, decisions: Sequence[Action] = (), **data: Any
+    contents: Sequence[Content | None], *only: str, decisions: Sequence[Decision] = (), **data: Any
 ) -> Fixed:
     recipe = Data(**{"train": "f.jsonl", **data})
     rows = rows_of(contents)
@@ -130,14 +131,15 @@ def test_with_repeats_gone_another_form_may_be_that_of_most():
     assert mend(contents, "format-blanks").actions == ()
 
 
-def decide(content: Content, action: Any, after: Content | None = None) -> Action:
+def decide(content: Content, action: Any, answer: str | None = None) -> Decision:
     example = example_in(Row(Source("old.jsonl", 99), content, None), Data(train="f"))
-    return Action(Source("old.jsonl", 99), example and example.id, action, "review", content, after, "judged")
+    assert example is not None
+    return Decision(Source("old.jsonl", 99), example.id, action, answer, None, "judged")
 
 
 def test_decisions_hold_wherever_the_row_stands():
     kept, edited, dropped = pair("a", " 1"), pair("b", "2"), pair("c", "3")
-    decisions = [decide(kept, "keep", kept), decide(edited, "edit", pair("b", "4")), decide(dropped, "drop")]
+    decisions = [decide(kept, "keep"), decide(edited, "edit", "4"), decide(dropped, "drop")]
     fixed = mend([dropped, pair("d", "5"), edited, kept], decisions=decisions)
     assert list(fixed.rows) == [pair("d", "5"), pair("b", "4"), kept]
     assert done(fixed) == [(2, "drop", "review"), (6, "edit", "review")]
@@ -145,7 +147,7 @@ def test_decisions_hold_wherever_the_row_stands():
 
 def test_a_row_judged_good_wins_a_conflict_against_the_majority():
     right = pair("a", "2")
-    fixed = mend([pair("a", "1"), right, pair("a", "1")], decisions=[decide(right, "keep", right)])
+    fixed = mend([pair("a", "1"), right, pair("a", "1")], decisions=[decide(right, "keep")])
     assert list(fixed.rows) == [right]
 
 

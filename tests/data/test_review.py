@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,14 @@ import pytest
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
 from residency.data.findings import Finding, Flag
-from residency.data.mending.patch import Action
-from residency.data.mending.review import Suspect, add_decision, decisions_file, queue, read_decisions
+from residency.data.mending.review import (
+    Decision,
+    Suspect,
+    add_decision,
+    decisions_file,
+    queue,
+    read_decisions,
+)
 
 A, B, C = (Source("f.jsonl", row) for row in (1, 2, 3))
 
@@ -43,22 +50,31 @@ def test_the_last_decision_on_an_example_counts(tmp_path: Path):
     file = decisions_file(tmp_path / "train.csv")
     assert file.name == "train.decisions.jsonl" == decisions_file(tmp_path / "train.fixed.jsonl").name
     assert read_decisions(file) == {}
-    row = {"input": "a", "output": "b"}
-    drop = Action(A, "x", "drop", "review", row, None, "judged")
-    keep = Action(B, "x", "keep", "review", row, row, "judged")
-    for decision in (drop, keep):
+    drop, edit = Decision(A, "x", "drop", None, None, "judged"), Decision(B, "x", "edit", "b", "y", "judged")
+    for decision in (drop, edit):
         add_decision(file, decision)
-    assert read_decisions(file) == {"x": keep}
+    assert read_decisions(file) == {"x": edit}
+    line = file.read_text().splitlines()[1]
+    assert json.loads(line) == {
+        "file": "f.jsonl",
+        "row": 2,
+        "example_id": "x",
+        "action": "edit",
+        "answer": "b",
+        "becomes": "y",
+        "why": "judged",
+    }
 
 
 @pytest.mark.parametrize("broken", [lambda line: line[:20], lambda line: "[1]", lambda line: '{"row": 1}'])
 def test_a_decision_half_written_or_edited_is_told_with_its_line(tmp_path: Path, broken):
     file = tmp_path / "train.decisions.jsonl"
-    add_decision(file, Action(A, "x", "drop", "review", {"input": "a"}, None, "judged"))
+    add_decision(file, Decision(A, "x", "drop", None, None, "judged"))
     line = file.read_text()
     file.write_text(line + broken(line))
-    with pytest.raises(ResidencyError, match=r"no action[\s\S]*train.decisions.jsonl:2"):
+    with pytest.raises(ResidencyError, match=r"no decision[\s\S]*train.decisions.jsonl:2"):
         read_decisions(file)
-    file.write_text(line.replace('"drop"', '"delete"'))
-    with pytest.raises(ResidencyError, match="no action"):
-        read_decisions(file)
+    for other in ('"delete"', '"edit"'):  # an edit needs an answer
+        file.write_text(line.replace('"drop"', other))
+        with pytest.raises(ResidencyError, match="no decision"):
+            read_decisions(file)

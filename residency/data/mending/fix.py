@@ -25,6 +25,7 @@ from residency.data.mending.mend import (
     replace_answer,
 )
 from residency.data.mending.patch import Action, Content, Verb
+from residency.data.mending.review import Decision
 from residency.data.reading.row import Row
 from residency.data.shapes.detect import shape_of
 
@@ -120,7 +121,7 @@ def fix(
     rows: Iterable[Row],
     data: Data,
     refused: Mapping[Source, Fate],
-    decisions: Mapping[str, Action],
+    decisions: Mapping[str, Decision],
     only: Iterable[str] = MENDS,
 ) -> Fixed:
     """Mend the rows of one file.
@@ -207,7 +208,7 @@ def _drop_unusable(bench: _Bench, refused: Mapping[Source, Fate], fate: str) -> 
             bench.drop(line, fate, told.detail)
 
 
-def _apply(bench: _Bench, decisions: Mapping[str, Action]) -> None:
+def _apply(bench: _Bench, decisions: Mapping[str, Decision]) -> None:
     for line, _, _ in bench.usable():
         decision = decisions.get(line.original_id or "")
         if decision is None:
@@ -215,8 +216,8 @@ def _apply(bench: _Bench, decisions: Mapping[str, Action]) -> None:
         line.judged_good = decision.action in ("keep", "edit")
         if decision.action == "drop":
             bench.drop(line, "review", decision.why)
-        elif decision.action == "edit" and decision.after is not None:
-            bench.change(line, "edit", "review", decision.after, decision.why)
+        elif decision.answer is not None:
+            bench.change_answer(line, "edit", "review", decision.answer, decision.why)
 
 
 def _redactor(bench: _Bench, check: str) -> Callable[[], None]:

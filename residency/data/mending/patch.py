@@ -1,26 +1,33 @@
-"""A patch: what was done to which row of a file, an action a line, enough to take all of it back."""
+"""A patch: what was done to which row of a file, enough to take all of it back.
+
+Its first line names both files and their hashes, each other line is an action.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from residency.core.errors import ResidencyError
 from residency.core.hub_name import on_hub
 from residency.core.records import Source
+from residency.core.workspace import write_jsonl
 from residency.data.reading.row import unreadable
+from residency.data.reading.sources import source_hash
 
 Content = Mapping[str, Any]
 """A row's columns, as JSON holds them."""
-Verb = Literal["keep", "edit", "drop", "merge", "redact", "reformat"]
+Verb = Literal["edit", "drop", "merge", "redact", "reformat"]
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing done to one row, by a fix or by a person in the review."""
+    """One thing done to one row."""
 
     source: Source
     example_id: str | None
@@ -33,8 +40,8 @@ class Action:
     after: Content | None
     """None where the row was left out."""
     why: str
-    position: int = 0
-    """The row's place among all rows read, from 1; 0 for a decision, which holds wherever the row stands."""
+    position: int
+    """The row's place among all rows read, from 1."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -45,14 +52,69 @@ class Action:
     def from_json(content: Mapping[str, Any]) -> Action:
         """The action that `to_json` wrote."""
         rest = {key: value for key, value in content.items() if key not in ("file", "row")}
-        return Action(source=Source(content["file"], content["row"]), **rest)
+        action = Action(source=Source(content["file"], content["row"]), **rest)
+        if action.action not in get_args(Verb):
+            raise ValueError(action.action)
+        return action
 
 
-def read_actions(file: Path) -> list[Action]:
-    """The actions of a patch, or of a review.
+@dataclass(frozen=True)
+class Between:
+    """The files that a patch stands between."""
+
+    original: str
+    """As seen from the patch's folder; the name of a dataset on the hub."""
+    original_sha256: str
+    mended_sha256: str
+
+    @staticmethod
+    def of(data: Path, mended_sha256: str, patch: Path) -> Between:
+        """Of the data as it is now, and what is made of it."""
+        place = str(data) if on_hub(data) else os.path.relpath(data, patch.parent)
+        return Between(place, source_hash(data), mended_sha256)
+
+    def is_original_edited(self, patch: Path) -> bool:
+        """Whether the original is there and holds other rows than it did; not asked of one on the hub."""
+        original = patch.parent / self.original
+        there = not on_hub(Path(self.original)) and original.exists()
+        return there and source_hash(original) != self.original_sha256
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A mending of a file."""
+
+    between: Between
+    actions: tuple[Action, ...]
+
+    def write(self, file: Path) -> None:
+        """Write the line on the files, then an action a line."""
+        write_jsonl(file, (asdict(self.between), *(action.to_json() for action in self.actions)))
+
+    @staticmethod
+    def read(file: Path) -> Patch:
+        """The patch that `write` wrote.
+
+        Raises:
+            ResidencyError: the file cannot be read, or a line of it was edited.
+        """
+        first, *rest = read_records(file, "action", _line) or [None]
+        actions = tuple(action for action in rest if isinstance(action, Action))
+        if not isinstance(first, Between) or len(actions) != len(rest):
+            fix = "Mend the original again: this patch was edited, or made by another version."
+            raise ResidencyError("The first line, and no other, must name the two files.", f"{file}:1", fix)
+        return Patch(first, actions)
+
+
+def _line(content: Mapping[str, Any]) -> Between | Action:
+    return Between(**content) if "original" in content else Action.from_json(content)
+
+
+def read_records(file: Path, noun: str, parse: Callable[[Any], _Record]) -> list[_Record]:
+    """What `parse` makes of each line that is not blank.
 
     Raises:
-        ResidencyError: the file cannot be read, or a line of it holds no action.
+        ResidencyError: the file cannot be read, or a line of it holds no `noun`: names the line.
     """
     try:
         lines = file.read_text(encoding="utf-8", errors="surrogatepass").split("\n")
@@ -60,18 +122,17 @@ def read_actions(file: Path) -> list[Action]:
         raise unreadable(file, error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise unreadable(file, "not UTF-8") from None
-    return [_action(line, f"{file}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _action(line: str, where: str) -> Action:
-    try:
-        action = Action.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or not the keys of an action
-        action = None
-    if action is None or action.action not in get_args(Verb):
-        fix = "Mend this line or delete it; what it said is then not done."
-        raise ResidencyError("This line holds no action: it is half written, or was edited.", where, fix)
-    return action
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(parse(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or other keys
+            what = f"This line holds no {noun}: it is half written, or was edited."
+            fix = "Mend this line or delete it; what it said is then not done."
+            raise ResidencyError(what, f"{file}:{number}", fix) from None
+    return records
 
 
 def beside(data: Path, ending: str) -> Path:
@@ -113,5 +174,5 @@ def undo(rows: Iterable[Content], actions: Sequence[Action]) -> list[Content]:
 
 
 def _changed(where: str) -> ResidencyError:
-    fix = "Fix the original again; or undo with the file and the patch that one fix wrote."
+    fix = "Mend the original again; or undo with the file and the patch that one mending wrote."
     return ResidencyError("The new file is not the one that this patch belongs to.", where, fix)

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from residency.core.records import Source
 from residency.core.workspace import unwritable
 from residency.data.excerpt import shorten
 from residency.data.findings import Finding
-from residency.data.mending.patch import Action, beside, read_actions
+from residency.data.mending.patch import beside, read_records
 
 MENDED_ANYWAY = ("duplicate",)
-"""Checks whose rows a fix settles without a judgement: nobody need look at them."""
+"""Checks whose rows a mending settles without a judgement: nobody need look at them."""
+Judgement = Literal["keep", "drop", "edit"]
 _MENDED = re.compile(r"(\.fixed|\.mended-[0-9a-f]{6})+$")
 
 
@@ -64,6 +65,41 @@ class Suspect:
         return Suspect(source, row["example_id"], row["suspicion"], reasons, row.get("answer"))
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about a row; it holds wherever the row stands."""
+
+    source: Source
+    """Where the row stood."""
+    example_id: str
+    action: Judgement
+    answer: str | None
+    """The new one, of an edit."""
+    becomes: str | None
+    """The example's id then."""
+    why: str
+    """The checks that fired on the row."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which `from_json` reads it back."""
+        content = {key: value for key, value in self.__dict__.items() if key != "source"}
+        return {**asdict(self.source), **content}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Decision:
+        """The decision that `to_json` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        rest = {key: value for key, value in content.items() if key not in ("file", "row")}
+        decision = Decision(source=Source(content["file"], content["row"]), **rest)
+        is_edit = decision.action == "edit"
+        if decision.action not in get_args(Judgement) or is_edit != isinstance(decision.answer, str):
+            raise ValueError(decision.action)
+        return decision
+
+
 def queue(findings: Iterable[Finding], ids: Mapping[Source, str]) -> list[Suspect]:
     """The rows in `ids` that a check fired on, the most suspected first.
 
@@ -95,7 +131,7 @@ def decisions_file(data: Path) -> Path:
     return beside(original(data), ".decisions.jsonl")
 
 
-def read_decisions(file: Path) -> dict[str, Action]:
+def read_decisions(file: Path) -> dict[str, Decision]:
     """The last decision on each example, by its id; none where there is no such file.
 
     Raises:
@@ -103,10 +139,11 @@ def read_decisions(file: Path) -> dict[str, Action]:
     """
     if not file.is_file():
         return {}
-    return {action.example_id: action for action in read_actions(file) if action.example_id is not None}
+    found = read_records(file, "decision", Decision.from_json)
+    return {decision.example_id: decision for decision in found}
 
 
-def add_decision(file: Path, decision: Action) -> None:
+def add_decision(file: Path, decision: Decision) -> None:
     """Append a decision, on the disk before this returns."""
     try:
         with file.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as out:
