@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from scipy.special import betaincinv
 
+from residency.core.records import Example
 from residency.data.labels import labels_of
 from residency.data.ledger import Checked
 from residency.data.twins.find import Twins
@@ -34,7 +35,7 @@ class Ceiling:
     inputs: int
     """Inputs that stand more than once, or pairs."""
     rows: int
-    """Rows with these inputs."""
+    """Rows with these inputs that count."""
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""
@@ -56,7 +57,10 @@ def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceilin
     Let p(a|x) be how often a careful person who writes such data answers a to the input x. A model
     that gives one answer to x is right at most max_a p(a|x) of the time, so the ceiling is
     C = E[max_a p(a|x)], the mean over rows. An input that stands n times shows n draws of p(.|x);
-    inputs are one if their `wording` is. Two figures bracket C, each a share of the repeated rows:
+    inputs are one if their `wording` is. Of rows that ask in the very same characters the first alone is a
+    draw: whether the others were answered anew or copied cannot be told, and to count those that contradict
+    it but not those that agree would bend the sample. Two figures bracket C, each a share of the draws of
+    inputs with several:
 
     - `held out`: a row is right if its answer is the commonest of the *other* rows with its input (a
       tie of k counts 1/k). Its expectation is at most C, since an answer chosen by a sample is not
@@ -73,25 +77,43 @@ def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceilin
     Assumed is that repeated inputs are like the others, that their rows were answered independently,
     and that answers that differ by more than case and blanks differ in earnest. The first fails where
     somebody has removed repeated rows and left those that contradict each other: then most repeated
-    inputs disagree. In that case all rows count, each input that stands once as right, and the value is
-    what the best table from inputs to answers gets right on these very rows: no estimate of new rows,
-    but a bound that holds.
+    inputs disagree. In that case, and where too few inputs repeat in other characters but as many as that
+    contradict themselves, all rows but exact copies count, each input that stands once as right, and the
+    value is what the best table from inputs to answers gets right on these very rows: no estimate of new
+    rows, but a bound that holds.
 
-    Where fewer than `LEAST` inputs repeat, pairs of inputs at least `ALIKE` similar stand in for them:
+    Where neither are `LEAST` inputs, pairs of inputs at least `ALIKE` similar stand in for them:
     "near twins" are not quite the same question, so that figure is rather too low than too high.
     """
     rows = [row for row in rows if not row.example.is_text]
     if labels_of([row.example.answer for row in rows]) is None:
         return None
+    distinct = _first_of_each(rows, lambda example: example.id)
+    drawn = _answers(_first_of_each(rows, lambda example: example.input_id))
+    repeated = [counts for counts in drawn.values() if counts.total() > 1]
+    if len(repeated) >= LEAST and (found := _bracket(repeated, "repeated inputs")):
+        return found
+    standing = [counts for counts in _answers(distinct).values() if counts.total() > 1]
+    if len(repeated) >= LEAST or sum(len(counts) > 1 for counts in standing) >= LEAST:
+        return _bound(standing, len(distinct))
+    pairs = _pairs_of_twins(drawn, twins)
+    return _bracket(pairs, "near twins") if len(pairs) >= LEAST else None
+
+
+def _first_of_each(rows: Iterable[Checked], key: Callable[[Example], str]) -> list[Checked]:
+    first: dict[str, Checked] = {}
+    for row in rows:
+        first.setdefault(key(row.example), row)
+    return list(first.values())
+
+
+def _answers(rows: Iterable[Checked]) -> dict[str, Counter[str]]:
+    """How often each answer is given to each wording, case and blanks aside."""
     answers: dict[str, Counter[str]] = {}
     for row in rows:
         answer = " ".join(row.example.answer.casefold().split())
         answers.setdefault(row.wording, Counter())[answer] += 1
-    repeated = [counts for counts in answers.values() if counts.total() > 1]
-    if len(repeated) >= LEAST:
-        return _bracket(repeated, "repeated inputs") or _bound(repeated, len(rows))
-    pairs = _pairs_of_twins(answers, twins)
-    return _bracket(pairs, "near twins") if len(pairs) >= LEAST else None
+    return answers
 
 
 def _bracket(groups: Sequence[Counter[str]], source: Sampled) -> Ceiling | None:

@@ -16,8 +16,35 @@ def row(text, answer):
 
 
 def rows(groups):
-    """One input for each group of answers."""
-    return [row(f"input {i}", answer) for i, answers in enumerate(groups) for answer in answers]
+    """One input for each group of answers, written otherwise each time."""
+    return [
+        row(f"input {i}{'!' * number}", answer)
+        for i, answers in enumerate(groups)
+        for number, answer in enumerate(answers)
+    ]
+
+
+def test_copies_are_no_evidence_of_agreement():
+    """By hand: 30 inputs in two ways of writing, of which 6 disagree: held out 24 of 30, own 27 of 30."""
+    pairs = rows([("a", "a")] * 24 + [("a", "b")] * 6)
+    found = find_ceiling(pairs)
+    assert (found.inputs, found.rows) == (30, 60)
+    assert found.value == pytest.approx((24 / 30 + 27 / 30) / 2)
+    assert find_ceiling(pairs + pairs[:1] * 9 + pairs) == found
+    copied = [row(f"input {i}", "ab"[i % 2]) for i in range(100) for _ in range(10)]
+    assert find_ceiling(copied) is None
+    # What contradicts a row in its own characters is no draw either, nor is what agrees with it.
+    torn = [row(f"input {i}", "c") for i in range(24)]
+    assert find_ceiling([*pairs, *torn]) == found
+
+
+def test_the_bound_counts_copies_once():
+    """By hand: 30 inputs with two answers and 60 others, all copied: 30 + 60 of 120 rows can be right."""
+    torn = [row(f"input {i}", answer) for i in range(30) for answer in "ab"]
+    once = [row(f"other {i}", "a") for i in range(60)]
+    found = find_ceiling(torn * 3 + once * 5)
+    assert (found.value, found.source, found.rows) == (0.75, "all rows", 60)
+    assert find_ceiling(torn[2:] + once) is None
 
 
 @pytest.mark.parametrize(
