@@ -15,7 +15,7 @@ from residency.core.workspace import read_json, read_jsonl, write_json, write_js
 from residency.data.ceiling import Ceiling, find_ceiling
 from residency.data.checks import find_all
 from residency.data.checks.label_errors import note_unsearched
-from residency.data.duplicates import conflicts, repeats, rephrased
+from residency.data.duplicates import conflicts, repeats
 from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.reading.read import list_files, shown_name
@@ -120,7 +120,6 @@ class Comparison:
     fates: tuple[Fate, ...]
     duplicates: tuple[Flag, ...]
     conflicts: tuple[Flag, ...]
-    rephrased: tuple[Flag, ...]
 
 
 def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
@@ -136,13 +135,7 @@ def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
     }
     if data.conflicts == "drop":
         rows = _leave_out(rows, "conflict", contradicted, dropped)
-    same = {
-        row.source: first.source for row, first in rephrased(_examples(rows), [row.wording for row in rows])
-    }
-    flags = (
-        _flags(pairs, suspicion) for pairs, suspicion in ((repeated, 0.9), (contradicted, 0.9), (same, 0.2))
-    )
-    return Comparison(tuple(rows), tuple(dropped), *flags)
+    return Comparison(tuple(rows), tuple(dropped), _flags(repeated), _flags(contradicted))
 
 
 def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
@@ -154,10 +147,9 @@ def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
 
 
 def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
-    """Duplicates, conflicts, and rows in the same words."""
+    """Duplicates and conflicts."""
     duplicates = tuple(row for rows in compared for row in rows.duplicates)
     contradicted = tuple(row for rows in compared for row in rows.conflicts)
-    same = tuple(row for rows in compared for row in rows.rephrased)
     findings = []
     if duplicates:
         done = "left out" if data.duplicates == "drop" else "kept, as data.duplicates = keep says"
@@ -172,13 +164,6 @@ def repeated_rows(compared: Sequence[Comparison], data: Data) -> list[Finding]:
         )
         fix = "Decide which answer is right and remove the others."
         findings.append(Finding("conflict", "warning", what, contradicted, fix))
-    if same:
-        what = (
-            f"{plural(len(same), 'row', 'repeats')} an earlier row's input but for case, spacing or "
-            "punctuation: kept, and on the same side of the split."
-        )
-        fix = "Remove them, unless the differences matter."
-        findings.append(Finding("same-wording", "warning", what, same, fix))
     return findings
 
 
@@ -246,8 +231,8 @@ def _leave_out(
     return kept
 
 
-def _flags(pairs: Mapping[Source, Source], suspicion: float) -> tuple[Flag, ...]:
-    return tuple(Flag(row, other=other, suspicion=suspicion) for row, other in pairs.items())
+def _flags(pairs: Mapping[Source, Source]) -> tuple[Flag, ...]:
+    return tuple(Flag(row, other=other, suspicion=0.9) for row, other in pairs.items())
 
 
 def _examples(rows: Sequence[Checked]) -> list[Example]:

@@ -69,17 +69,6 @@ def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     return _later(examples, [example.id for example in examples])
 
 
-def rephrased(examples: Sequence[Example], wordings: Sequence[str]) -> list[tuple[Example, Example]]:
-    """Each row whose input differs from an earlier one's in case, spacing or punctuation alone.
-
-    Rows with the very same input count once.
-    """
-    by_input: dict[str, tuple[Example, str]] = {}
-    for example, words in zip(examples, wordings, strict=True):
-        by_input.setdefault(example.input_id, (example, words))
-    return _later(*zip(*by_input.values(), strict=True)) if by_input else []
-
-
 def conflicts(examples: Sequence[Example]) -> list[list[Example]]:
     """Groups of rows with the same input and more than one answer."""
     groups: dict[str, list[Example]] = {}

@@ -86,7 +86,7 @@ def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Se
         )
         for finding in frozen.findings
     ]
-    overlapping = [finding for finding in frozen.findings if finding.id == "test-overlap"]
+    overlapping = [finding for finding in frozen.findings if finding.id == "leak"]
     files = [
         FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=examined["rows"][role])
         for role, name in inputs.names.items()

@@ -125,7 +125,7 @@ def _require_known(only: Sequence[str]) -> None:
 
 
 def _require_free(out: Path, data: Data) -> Path:
-    """`out`, unless it holds something that no fix wrote."""
+    """`out`, unless it holds something that no mending wrote."""
     if out.suffix != ".jsonl":
         raise ResidencyError("A mended file is written as .jsonl.", f"--out {out}", "Name it so.")
     inputs = [file.resolve() for file in (data.train, data.validation, data.test) if file is not None]

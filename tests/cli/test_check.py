@@ -73,7 +73,7 @@ def test_an_overlap_is_a_finding_and_training_refuses_it(checked, line, recipe):
     called = line("check", recipe, "--json", *overlapping)
     assert called.code == 0, called.err
     document = json.loads(called.out)
-    assert found(document)["test-overlap"] == [1, 2]
+    assert found(document)["leak"] == [1, 2]
     assert "lets this pass" not in called.out
     allowed = line("check", recipe, "--json", *overlapping, "--set", "split.allow_overlap=true").out
     assert "split.allow_overlap lets this pass." in allowed and "training-refuses" not in allowed

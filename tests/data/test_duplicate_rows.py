@@ -1,7 +1,7 @@
 import pytest
 
 from residency.core.records import Example, Message, Source
-from residency.data.duplicates import conflicts, repeats, rephrased, wording
+from residency.data.duplicates import conflicts, repeats, wording
 
 
 def pairs(*rows: tuple[str, str]) -> list[Example]:
@@ -20,10 +20,6 @@ ROWS = pairs(("Hi", "a"), ("hi!", "a"), ("Hi", "a"), ("bye", "b"), ("Hi", "c"), 
 
 def test_repeats_name_the_first_row_that_says_the_same() -> None:
     assert numbers(repeats(ROWS)) == [(3, 1), (7, 2)]
-
-
-def test_rephrased_rows_count_an_input_once() -> None:
-    assert numbers(rephrased(ROWS, list(map(wording, ROWS)))) == [(2, 1), (6, 1)]
 
 
 def test_conflicts_are_same_input_and_different_answers() -> None:

@@ -91,7 +91,7 @@ def test_duplicates_and_conflicts_are_dropped(tmp_path: Path, renderer: Any) -> 
         4: ("conflict", "conflict with train.jsonl:2"),
     }
     assert [row.example.source.row for row in examination.examples["train"]] == [1, 5, 6]
-    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "same-wording": [6]}
+    assert found(examination) == {"duplicate": [3], "conflict": [2, 4], "near-duplicate": [6]}
 
 
 def test_duplicates_and_conflicts_are_kept(tmp_path: Path, renderer: Any) -> None:
@@ -101,7 +101,7 @@ def test_duplicates_and_conflicts_are_kept(tmp_path: Path, renderer: Any) -> Non
     assert found(examination) == {
         "duplicate": [3],
         "conflict": [2, 4],
-        "same-wording": [5, 6],
+        "near-duplicate": [5, 6],
         "near-conflict": [4, 5],
     }
 
@@ -134,6 +134,16 @@ def test_near_duplicates_name_the_most_similar_earlier_row(tmp_path: Path, rende
     ]
     assert len(examination.examples["train"]) == 24
     assert len(examination.twins) == len({twins[:2] for twins in examination.twins})
+
+
+def test_inputs_in_the_same_words_are_near_duplicates_told_once_each(tmp_path: Path, renderer: Any) -> None:
+    rows = [{"input": ask, "output": "x"} for ask in ("Hi", "hi!", "Hi", "bye", " HI ", "hi!")]
+    examination = check(tmp_path, rows, renderer, duplicates="keep", near=1)
+    near = next(finding for finding in examination.findings if finding.id == "near-duplicate")
+    assert [(flag.source.row, flag.other and flag.other.row, flag.detail) for flag in near.rows] == [
+        (2, 1, "in the same words"),
+        (5, 1, "in the same words"),
+    ]
 
 
 def test_near_conflicts_are_suspected_by_their_similarity(tmp_path: Path, renderer: Any) -> None:
@@ -201,7 +211,7 @@ def test_plain_texts_do_not_contradict_each_other(tmp_path: Path, renderer: Any)
     examination = check(tmp_path, [{"text": text} for text in texts], renderer, system="Answer me.")
     assert [row.example.answer for row in examination.examples["train"]] == ["one two", "three", "One two!"]
     assert examination.examples["train"][0].tokens == 2
-    assert found(examination) == {"duplicate": [4], "same-wording": [3]}
+    assert found(examination) == {"duplicate": [4], "near-duplicate": [3]}
     long = check(tmp_path, [{"text": "word " * 17}, *GOOD], renderer, max_tokens=16)
     assert [fate.detail for fate in long.fates] == ["over-long by 1 token"]
 
@@ -277,13 +287,13 @@ def test_an_examination_can_be_written_and_read(tmp_path: Path, renderer: Any) -
 
 
 def test_the_ceiling_counts_the_rows_that_are_left_out(tmp_path: Path, renderer: Any) -> None:
-    """30 inputs stand twice, as duplicates but for 3 conflicts: both are gone from the rows kept."""
-    rows = [{"input": f"question {i}", "output": "yes"} for i in range(30)]
-    again = [{**row, "output": "no"} if i < 3 else row for i, row in enumerate(rows)]
+    """30 inputs have two answers each, and are gone from the rows kept; 30 have one: 60 of 90 can be right."""
+    rows = [{"input": f"question {i}", "output": "yes"} for i in range(60)]
+    again = [{**row, "output": "no"} for row in rows[:30]]
     examination = check(tmp_path, [*rows, *again], renderer)
-    assert len(examination.examples["train"]) == 27
+    assert len(examination.examples["train"]) == 30
     assert examination.ceiling is not None
-    assert examination.ceiling.value == pytest.approx((27 / 30 + 28.5 / 30) / 2)
+    assert examination.ceiling.value == pytest.approx(60 / 90)
     examination.write(tmp_path)
     assert Examination.read(tmp_path) == examination
 
@@ -295,14 +305,15 @@ def test_banking77(renderer: Any) -> None:
     data = Data(train=folder / "train.csv", test=folder / "test.csv", input="text", output="category")
     examination = examine(data, "", renderer)
     assert examination.rows == {"train": 10003, "test": 3080}
-    same = next(finding for finding in examination.findings if finding.id == "same-wording")
-    assert sum(flag.source.file == "train.csv" for flag in same.rows) == 31
+    near = next(finding for finding in examination.findings if finding.id == "near-duplicate")
+    same = [flag for flag in near.rows if flag.detail == "in the same words"]
+    assert sum(flag.source.file == "train.csv" for flag in same) == 31
     with pytest.raises(ResidencyError, match="25 test rows"):
         freeze(examination, Split())
     frozen = freeze(examination, Split(allow_overlap=True))
-    overlap = next(finding for finding in frozen.findings if finding.id == "test-overlap")
+    overlap = next(finding for finding in frozen.findings if finding.id == "leak")
     assert len(overlap.rows) == 25
-    near = next(finding for finding in frozen.findings if finding.id == "test-near-train")
+    near = next(finding for finding in frozen.findings if finding.id == "near-leak")
     assert len(near.rows) >= 250
     assert frozen.leaks == 25 + len(near.rows)
     assert sum(count_fates(frozen.fates).values()) == 13083

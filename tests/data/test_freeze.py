@@ -150,7 +150,7 @@ def test_an_own_test_that_overlaps_is_refused_with_the_rows_named() -> None:
     assert "split.allow_overlap=true" in raised.value.fix
     frozen = freeze(examination, Split(allow_overlap=True))
     (finding,) = frozen.findings
-    assert (finding.id, finding.severity) == ("test-overlap", "warning")
+    assert (finding.id, finding.severity) == ("leak", "warning")
     assert [str(source) for source in finding.rows] == [f"test.jsonl:{i}" for i in range(1, 8)]
     assert len(frozen.test) == 8
 
@@ -164,7 +164,7 @@ def test_a_drawn_test_may_not_overlap_with_an_own_validation_file() -> None:
 def test_an_own_validation_file_that_overlaps_is_told() -> None:
     examination = examined(rows(40), test=rows(5, "t", "exam"), validation=rows(3, "validation.jsonl"))
     (finding,) = freeze(examination, Split()).findings
-    assert finding.id == "validation-overlap" and len(finding.rows) == 3
+    assert finding.id == "validation-leak" and len(finding.rows) == 3
 
 
 def test_a_leak_pairs_a_test_row_with_the_first_that_asks_the_same() -> None:
@@ -193,8 +193,8 @@ def test_leaks_count_exact_and_near_twins() -> None:
     frozen = freeze(with_twins(), Split(allow_overlap=True))
     exact, near = frozen.findings
     assert frozen.leaks == 3
-    assert (exact.id, [flag.source.row for flag in exact.rows]) == ("test-overlap", [1])
-    assert (near.id, near.severity) == ("test-near-train", "warning")
+    assert (exact.id, [flag.source.row for flag in exact.rows]) == ("leak", [1])
+    assert (near.id, near.severity) == ("near-leak", "warning")
     assert [(flag.source.row, flag.other) for flag in near.rows] == [
         (2, Source("train.jsonl", 5)),
         (3, Source("train.jsonl", 10)),

@@ -41,7 +41,7 @@ MENDS = {
     "duplicate": "exact repeats of an earlier row are left out",
     "conflict": "of contradicting rows the answer that two thirds of them give stays, else none",
 }
-"""What a fix does by itself, by the check that asks for it, in the order in which it is done."""
+"""What a mending does by itself, by the check that asks for it, in the order in which it is done."""
 
 
 @dataclass(frozen=True)

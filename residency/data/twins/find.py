@@ -51,14 +51,17 @@ def neighbours(twins: Iterable[Twins]) -> dict[str, list[tuple[float, str]]]:
 
 
 def near_findings(files: Sequence[Sequence[Checked]], twins: Sequence[Twins]) -> list[Finding]:
-    """Near duplicates and near conflicts within each file."""
+    """Near duplicates and near conflicts within each file: in the same words, or nearly so."""
     near = neighbours(twins)
     repeats: list[Flag] = []
     conflicts: list[Flag] = []
     for rows in files:
         by_wording = group_by_wording(rows)
+        asked: set[str] = set()
         for row in rows:
-            repeats += islice(_earlier(row, near, by_wording), 1)
+            if row.example.input_id not in asked:
+                asked.add(row.example.input_id)
+                repeats += islice(_earlier(row, near, by_wording), 1)
             conflicts += islice(_contradicting(row, near, by_wording), 1)
     findings = []
     if repeats:
@@ -96,9 +99,11 @@ Groups = Mapping[str, Sequence[Checked]]
 
 
 def _earlier(row: Checked, near: Found, groups: Groups) -> Iterator[Flag]:
-    """The rows before this one that ask nearly the same, told once for each wording."""
+    """The rows before this one that ask nearly the same, told by the first row of each wording."""
     source = row.example.source
-    if groups[row.wording][0] is not row:
+    first = groups[row.wording][0]
+    if first is not row:
+        yield Flag(source, "in the same words", first.example.source, suspicion=0.2)
         return
     for alike, wording in near.get(row.wording, ()):
         for other in groups.get(wording, ())[:1]:

@@ -75,13 +75,13 @@ def leak_findings(sides: Sides, twins: Sequence[Twins], split: Split) -> list[Fi
     findings = []
     if exact:
         lets = " split.allow_overlap lets this pass." if split.allow_overlap else ""
-        findings.append(_finding("test-overlap", f"{_stand_elsewhere(exact)}{lets}", exact))
+        findings.append(_finding("leak", f"{_stand_elsewhere(exact)}{lets}", exact))
     if near:
         what = f"{plural(len(near), 'test row', 'is')} nearly the same as a training row."
-        findings.append(_finding("test-near-train", what, near))
+        findings.append(_finding("near-leak", what, near))
     if repeated := find_leaks(train, validation, ()):
         what = f"{plural(len(repeated), 'validation row', 'stands')} word for word in the training rows."
-        findings.append(_finding("validation-overlap", what, repeated))
+        findings.append(_finding("validation-leak", what, repeated))
     return findings
 
 
@@ -100,7 +100,7 @@ _DROP = "Leave the training rows out: --set split.drop_twins=true"
 
 def _finding(check: str, what: str, leaks: Sequence[Leak]) -> Finding:
     fix = "Remove these rows from one of the files; scores on them say nothing of new inputs."
-    if check.startswith("test"):
+    if check != "validation-leak":
         fix = f"{_DROP}. Scores on such rows say little of new inputs."
     return Finding(check, "warning", what, tuple(_flag(leak) for leak in leaks), fix)
 
