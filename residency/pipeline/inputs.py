@@ -20,6 +20,7 @@ from residency.data.reading.sources import naming_roots, replay_file, source_has
 from residency.data.split.lock import Lock
 from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
+from residency.models.embedding import is_installed
 from residency.models.source import base_fingerprint, locate
 
 
@@ -120,7 +121,8 @@ class Inputs:
 
     def rows(self) -> dict[str, Any]:
         """Files, how they are read and what renders them: all that decides which rows are usable."""
-        settings = self.recipe.data.model_dump(mode="json", exclude={"train", "validation", "test"})
+        told = {"train", "validation", "test", "label_errors", "max_refused"}
+        settings = self.recipe.data.model_dump(mode="json", exclude=told)
         system = self.recipe.task.system
         return {
             "software": self.software,
@@ -132,8 +134,20 @@ class Inputs:
         }
 
     def check(self) -> dict[str, Any]:
-        """The rows, what must be able to score them, and the room for their answers."""
-        return {**self.rows(), **self.scoring, "max_new_tokens": self.recipe.task.max_new_tokens}
+        """The rows, what is looked for in them, what must be able to score them, and the room for answers."""
+        return {
+            **self.rows(),
+            **self.sought,
+            "max_refused": self.recipe.data.max_refused,
+            **self.scoring,
+            "max_new_tokens": self.recipe.task.max_new_tokens,
+        }
+
+    @property
+    def sought(self) -> dict[str, Any]:
+        """What decides on findings and on no row: label errors, and whether they are sought by meaning."""
+        label_errors = self.recipe.data.label_errors
+        return {"label_errors": label_errors, "encoder": label_errors == "auto" and is_installed()}
 
     @cached_property
     def lock(self) -> Lock:
@@ -157,10 +171,15 @@ class Inputs:
         place = place.with_name(place.name.partition(".")[0] or place.name)
         return str(place.relative_to(home) if place.is_relative_to(home) else place)
 
-    def freeze(self) -> dict[str, Any]:
-        """The rows, the split and its lock; another scorer freezes, and trains on, the same rows."""
-        split = self.recipe.split.model_dump(mode="json")
+    def sides(self) -> dict[str, Any]:
+        """The rows, the split and its lock; another scorer trains on, and asks, the same rows."""
+        split = self.recipe.split.model_dump(mode="json", exclude={"allow_overlap"})
         return {"rows": self.lock.rows, "split": split, "lock": self.lock.before}
+
+    def freeze(self) -> dict[str, Any]:
+        """The sides, and the findings that stand in their ledger."""
+        overlap = self.recipe.split.allow_overlap
+        return {"sides": fingerprint(self.sides()), "allow_overlap": overlap, **self.sought}
 
     def findings(self, refusal: str) -> dict[str, Any]:
         """All that the check looks at, and why training refuses it, if it does."""
@@ -171,7 +190,7 @@ class Inputs:
         """The frozen rows, how they are asked and scored, and on what."""
         task = self.recipe.task.model_dump(mode="json", include={"system", "max_new_tokens"})
         how = {**task, **self.scoring, "constraint": self.constraint}
-        return {"freeze": fingerprint(self.freeze()), "task": how, **machine._asdict()}
+        return {"sides": fingerprint(self.sides()), "task": how, **machine._asdict()}
 
     def baselines(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base, under which instructions."""
@@ -207,7 +226,7 @@ class Inputs:
         watched = {**self.scoring, "constraint": self.constraint, "max_new_tokens": room}
         return {
             "software": self.method_software,
-            "freeze": fingerprint(self.freeze()),
+            "sides": fingerprint(self.sides()),
             "train": settings,
             "sweep": self.recipe.sweep.model_dump(mode="json") if self.recipe.sweep.varied else None,
             **({"replay": self.replay, "suites": self.suites} if self.recipe.train.replay else {}),

@@ -287,7 +287,7 @@ def test_an_examination_can_be_written_and_read(tmp_path: Path, renderer: Any) -
 
 
 def test_the_ceiling_counts_the_rows_that_are_left_out(tmp_path: Path, renderer: Any) -> None:
-    """30 inputs have two answers each, and are gone from the rows kept; 30 have one: 60 of 90 can be right."""
+    """30 inputs have two answers, and are gone from the rows kept; 30 have one: 60 of 90 can be right."""
     rows = [{"input": f"question {i}", "output": "yes"} for i in range(60)]
     again = [{**row, "output": "no"} for row in rows[:30]]
     examination = check(tmp_path, [*rows, *again], renderer)

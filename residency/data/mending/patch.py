@@ -98,9 +98,10 @@ class Patch:
         Raises:
             ResidencyError: the file cannot be read, or a line of it was edited.
         """
-        first, *rest = read_records(file, "action", _line) or [None]
-        actions = tuple(action for action in rest if isinstance(action, Action))
-        if not isinstance(first, Between) or len(actions) != len(rest):
+        lines = read_records(file, "action", _line)
+        actions = tuple(line for line in lines if isinstance(line, Action))
+        first = next(iter(lines), None)
+        if not isinstance(first, Between) or len(actions) != len(lines) - 1:
             fix = "Mend the original again: this patch was edited, or made by another version."
             raise ResidencyError("The first line, and no other, must name the two files.", f"{file}:1", fix)
         return Patch(first, actions)
