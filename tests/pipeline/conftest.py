@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from residency.models.scripted import write_tiny_base
+from tests.objectives import own_objectives as own_objectives
 from tests.pipeline.projects import Called, Line, write_project
 
 

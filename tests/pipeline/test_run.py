@@ -223,6 +223,7 @@ def test_a_score_that_is_watched_stands_in_curve_report_and_result(copied):
     assert copied.line("train", copied.recipe, "--set", "task.scorer=label").built() == []
 
 
+@pytest.mark.usefixtures("own_objectives")
 def test_rows_that_are_not_finite_are_named_by_file_and_line(line, recipe):
     @objective("never-finite")
     def never(batch: Batch) -> Loss:

@@ -11,6 +11,7 @@ from residency.chat import Rendered
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.training.loop import Trainer
+from tests.objectives import own_objectives as own_objectives
 
 SIZE = {
     "vocab_size": 50,

@@ -135,6 +135,7 @@ def test_a_row_without_supervised_tokens_is_an_error(tmp_path):
         trainer(tmp_path, train=[*TRAIN, bare])
 
 
+@pytest.mark.usefixtures("own_objectives")
 def test_a_loss_that_is_not_finite_names_the_rows_and_changes_nothing(tmp_path):
     @objective("not-a-number")
     def broken(batch: Batch) -> Loss:
@@ -149,6 +150,7 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_changes_nothing(tmp_path):
     assert_same(weights(run), before)
 
 
+@pytest.mark.usefixtures("own_objectives")
 def test_an_objective_from_outside_needs_no_change_here(tmp_path):
     """Registered by a decorator: half of the cross-entropy has half of its loss."""
 
