@@ -105,14 +105,16 @@ def read_report(folder: Path) -> Report:
     from pydantic import ValidationError
 
     from residency.core.errors import ResidencyError
-    from residency.core.workspace import read_json
+    from residency.core.workspace import read_json, reading
     from residency.verdict.report_schema import Report
 
     file = folder / "report.json"
     if not file.is_file():
         raise ResidencyError("This run has no verdict yet.", str(folder), "Run its recipe to the end.")
     try:
-        return Report.model_validate(read_json(file))
+        with reading(file):
+            content = read_json(file)
+        return Report.model_validate(content)
     except ValidationError:
         fix = "Run its recipe again with this version."
         raise ResidencyError("This report was made by another version.", str(folder), fix) from None

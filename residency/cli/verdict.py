@@ -45,15 +45,14 @@ def _check(folder: Path) -> tuple[Report, list[Scored]]:
     """The report made anew from the scored rows, and the rows.
 
     Raises:
-        ResidencyError: the run has no report, or one that the rows do not bear out.
+        ResidencyError: a file of the run is missing or damaged, or its rows do not bear out the report.
     """
     from residency.core.errors import ResidencyError
-    from residency.core.workspace import read_jsonl
-    from residency.evals.scored import Scored
+    from residency.evals.scored import read_scored
     from residency.verdict.evidence import differences, recompute
 
     report = read_report(folder)
-    rows = [Scored.from_json(row) for row in read_jsonl(folder / "scored.jsonl")]
+    rows = read_scored(folder / "scored.jsonl")
     anew = recompute(rows, report)
     if found := differences(report, anew):
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,25 @@ def read_jsonl(file: Path) -> Iterator[dict[str, Any]]:
     with file.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
         for line in lines:
             yield json.loads(line)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Tell the user of a run's file that is missing or damaged.
+
+    Raises:
+        ResidencyError: what is read holds no JSON, or not what the file should.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        reason = "is missing"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"is damaged, or was made by another version: {error}".splitlines()[0].rstrip(":. ")
+    else:
+        return
+    fix = f"Delete the folder {file.parent} and run its recipe again; finished stages are not repeated."
+    raise ResidencyError(f"A file of the run {reason}.", str(file), fix)
 
 
 def unwritable(file: Path, error: Exception) -> ResidencyError:

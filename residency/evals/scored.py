@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example
+from residency.core.workspace import read_jsonl, reading
 from residency.data.duplicates import wording
 from residency.evals.scorers import EXPECTED, Score, Scorer
 
@@ -58,6 +60,16 @@ class Scored:
     def from_json(row: Mapping[str, Any]) -> Scored:
         """The row that `to_json` wrote."""
         return Scored(**{**row, "retrieved": tuple(row.get("retrieved", ()))})
+
+
+def read_scored(file: Path) -> list[Scored]:
+    """The rows of a `scored.jsonl`.
+
+    Raises:
+        ResidencyError: it is missing or damaged.
+    """
+    with reading(file):
+        return [Scored.from_json(row) for row in read_jsonl(file)]
 
 
 def score_rows(

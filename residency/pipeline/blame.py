@@ -12,10 +12,10 @@ from residency.candidates.prompted import Prompted
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import Example
-from residency.core.workspace import read_jsonl, write_jsonl
+from residency.core.workspace import write_jsonl
 from residency.data.checks.label_errors import label_errors
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored
+from residency.evals.scored import Scored, read_scored
 from residency.models.artifact import artifact_folder, load_artifact
 from residency.pipeline.askable import askable
 from residency.pipeline.recall import score_split
@@ -34,7 +34,7 @@ def blame(recipe: Recipe, stages: tuple[Path, Path, Path], report: Reporter, fol
     """
     frozen, trained, compared = stages
     rows = Frozen.read(frozen)
-    answered = [Scored.from_json(row) for row in read_jsonl(compared / "scored.jsonl")]
+    answered = read_scored(compared / "scored.jsonl")
     answered = [row for row in answered if (row.candidate, row.split) == (TUNED, "validation")]
     known = {(row.example_id, row.source) for row in answered}
     asked = [row.example for row in rows.validation if not row.example.is_text]

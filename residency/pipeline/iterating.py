@@ -22,7 +22,7 @@ from residency.core.workspace import Workspace, read_json, read_jsonl, write_jso
 from residency.data.mending.patch import beside
 from residency.data.mending.review import Decision, decisions_file, original, read_decisions
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored
+from residency.evals.scored import Scored, read_scored
 from residency.pipeline.mending import Mended, mend_file
 from residency.pipeline.reviewing import Review, review_of
 from residency.pipeline.workflow import Workflow
@@ -223,7 +223,7 @@ def count_looks(workspace: Workspace, test_hash: str) -> int:
 
 
 def _scored(folder: Path) -> list[Scored]:
-    return [Scored.from_json(row) for row in read_jsonl(folder / "scored.jsonl")]
+    return read_scored(folder / "scored.jsonl")
 
 
 def _record(workspace: Workspace, run: str) -> Path:

@@ -14,7 +14,7 @@ from residency.core.errors import ResidencyError
 from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
-from residency.core.workspace import Workspace, read_json, unwritable, write_json
+from residency.core.workspace import Workspace, read_json, reading, unwritable, write_json
 from residency.pipeline.inputs import Inputs, Machine
 from residency.pipeline.needs import require_known
 
@@ -100,7 +100,8 @@ class Running:
     def _is_done(self) -> bool:
         """Whether the run had its verdict before: what happens to a later call changes nothing of it."""
         file = self.folder / "run.json"
-        return file.is_file() and read_json(file)["status"] == "done"
+        with reading(file):
+            return file.is_file() and read_json(file)["status"] == "done"
 
     def _note(self, status: str, stages: Mapping[str, str], error: str = "") -> None:
         if not is_main():

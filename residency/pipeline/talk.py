@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from residency.candidates.prompted import Prompted
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Base, Recipe
-from residency.core.workspace import Workspace, read_json
+from residency.core.workspace import Workspace, read_json, reading
 from residency.models.artifact import artifact_folder, base_of, load_artifact
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
@@ -44,7 +44,8 @@ def open_talk(workspace: Workspace, name: str, compare: bool) -> Talk:
 
 
 def _open_run(workspace: Workspace, run: Path, compare: bool) -> Talk:
-    content = read_json(run / "run.json")
+    with reading(run / "run.json"):
+        content = read_json(run / "run.json")
     try:
         recipe = Recipe.model_validate(content["recipe"])
     except ValidationError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from residency.core.recipe import Recipe
-from residency.core.workspace import read_jsonl, write_jsonl
+from residency.core.workspace import write_jsonl
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored
+from residency.evals.scored import read_scored
 from residency.pipeline.askable import askable
 from residency.verdict.causes import trace
 from residency.verdict.decide import by_row
@@ -17,7 +17,7 @@ from residency.verdict.ways import TUNED
 def trace_failures(recipe: Recipe, frozen: Path, compared: Path, folder: Path) -> None:
     """Trace them; writes `causes.jsonl`, a failure a line."""
     rows = Frozen.read(frozen)
-    scored = [Scored.from_json(row) for row in read_jsonl(compared / "scored.jsonl")]
+    scored = read_scored(compared / "scored.jsonl")
     failures = [row for row in by_row(scored, TUNED).values() if not row.passed]
     asked = {str(row.example.source): row.example for row in rows.test}
     train = askable([row.example for row in rows.train])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isclose
 from typing import Any, NamedTuple
 
 from residency.core.recipe import Recipe
@@ -29,6 +30,9 @@ from residency.verdict.report_schema import (
     TrainingPart,
     VerdictPart,
 )
+
+_TOLERANCE = 1e-9
+"""By how much two sums of the same numbers may differ, of their size or of 1."""
 
 
 class Evidence(NamedTuple):
@@ -85,7 +89,10 @@ def recompute(rows: Sequence[Scored], report: Report) -> Report:
 
 
 def differences(report: Report, other: Report) -> list[str]:
-    """Each figure on which two reports differ, as `candidates[2].mean: 0.88, and 0.9`."""
+    """Each figure on which two reports differ, as `candidates[2].mean: 0.88, and 0.9`.
+
+    Numbers with a fraction may be off by a billionth, as another machine's sums are.
+    """
     return list(_differences("", report.to_json(), other.to_json()))
 
 
@@ -96,5 +103,8 @@ def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differences(f"{path}[{number}]", a, b)
+    elif isinstance(one, float) and isinstance(other, float):
+        if not isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            yield f"{path}: {one}, and {other}"
     elif one != other:
         yield f"{path}: {one}, and {other}"

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from residency.core.workspace import read_json, write_json
 from tests.pipeline.projects import Line
 
@@ -39,3 +41,19 @@ def test_two_seeds_are_taken_together(done, tmp_path):
     told = json.loads(line("verdict", *pair, "--json").out)
     assert told["share"]["seeds"] == 2 and "interval" in told["difference"]
     assert "the same train.seed" in line("verdict", done.name, done.name).mistake()["what"]
+
+
+@pytest.mark.parametrize("name", ["scored.jsonl", "report.json", "run.json"])
+@pytest.mark.parametrize("damage", [None, '{"run": ', "[1]", '{"run": 1}'])
+def test_a_damaged_file_of_a_run_is_told_and_mended_by_running_again(done, tmp_path, name, damage):
+    line = Line(done.line.folder, shutil.copytree(done.line.home, tmp_path / "home"))
+    file = line.home / "runs" / done.name / name
+    if damage is None and name != "scored.jsonl":
+        pytest.skip("without it there is no run, or no verdict yet")
+    file.unlink() if damage is None else file.write_text(damage)
+    verb = ["runs"] if name == "run.json" else ["verdict", done.name]
+    mistake = line(*verb).mistake()
+    assert mistake["where"].endswith(str(file.parent if "version" in mistake["what"][:40] else file))
+    shutil.rmtree(file.parent)
+    assert line("run", done.recipe).built() == []
+    assert line("verdict", done.name).code == 0

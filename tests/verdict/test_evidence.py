@@ -33,6 +33,18 @@ def test_a_figure_that_the_rows_do_not_bear_out_is_named():
     assert not any(text.startswith(("gap", "candidates[1]")) for text in found)
 
 
+def test_sums_may_differ_by_rounding_and_no_more():
+    made = report(rows(base=20, tuned=80))
+    mean = made.candidates[0].mean
+
+    def found(off: float) -> list[str]:
+        other = made.candidates[0].model_copy(update={"mean": mean + off})
+        return differences(made, made.model_copy(update={"candidates": [other, *made.candidates[1:]]}))
+
+    assert found(1e-12) == []
+    assert found(1e-6) == [f"candidates[0].mean: {mean}, and {mean + 1e-6}"]
+
+
 def test_rows_that_say_the_same_make_the_interval_wider_and_are_told():
     alone = rows(n=60, base=10, tuned=60)
     alike = [
