@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from residency.core.records import Example, fingerprint
 
@@ -67,7 +67,9 @@ def split_words(words: str) -> tuple[str, str]:
 
 def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     """Each row that says exactly the same as an earlier one, with the first that does."""
-    return _later((example, example.id) for example in examples)
+    first: dict[str, Example] = {}
+    pairs = ((example, first.setdefault(example.id, example)) for example in examples)
+    return [(example, earlier) for example, earlier in pairs if example is not earlier]
 
 
 def conflicts(examples: Sequence[Example]) -> list[list[Example]]:
@@ -78,13 +80,6 @@ def conflicts(examples: Sequence[Example]) -> list[list[Example]]:
         if times[example.input_id] > 1:
             groups.setdefault(example.input_id, []).append(example)
     return [group for group in groups.values() if len({example.answer for example in group}) > 1]
-
-
-def _later(keyed: Iterable[tuple[Example, str]]) -> list[tuple[Example, Example]]:
-    """Each example whose key an earlier one has, with the first of those."""
-    first: dict[str, Example] = {}
-    pairs = ((example, first.setdefault(key, example)) for example, key in keyed)
-    return [(example, earlier) for example, earlier in pairs if example is not earlier]
 
 
 def _words(text: str) -> str:
