@@ -16,6 +16,7 @@ from jinja2 import Environment, nodes
 
 from residency.chat.probe import MARK, Surroundings
 from residency.chat.template import SURROGATE, Template
+from residency.chat.word_counts import WordCounts
 from residency.core.errors import ResidencyError
 from residency.core.records import Conversation, Message
 
@@ -63,6 +64,7 @@ class Frames:
     def __init__(self, template: Template, surroundings: Surroundings) -> None:
         self._template, self._stop_ids = template, surroundings.stop_ids
         self._frames: dict[str | None, Frame | None] = {}
+        self._words = WordCounts(template)
         self._telling = _any_of((*_looked_for(template.source), *surroundings.structure))
         added = template.tokenizer.added_tokens_decoder.values()
         solid = [t.content for t in added if t.special and not (t.lstrip or t.rstrip or t.single_word)]
@@ -72,8 +74,9 @@ class Frames:
         """Counts where a frame tells them."""
         framed = [self._framed(conversation) for conversation in conversations]
         parts = [frame.parts(c[-2].content, c[-1].content) if frame else None for frame, c in framed]
-        different = list(dict.fromkeys(text for pair in parts if pair for text in pair))
-        encoded = dict(zip(different, self._template.encode_fast(different), strict=True))
+        questions, answers = (list(dict.fromkeys(pair[i] for pair in parts if pair)) for i in (0, 1))
+        asked = dict(zip(questions, self._words.count(questions), strict=True))
+        encoded = dict(zip(answers, self._template.encode_fast(answers), strict=True))
         counts: list[Counts | None] = []
         supervised: dict[str, int | None] = {}
         for (frame, _), pair in zip(framed, parts, strict=True):
@@ -84,7 +87,7 @@ class Frames:
             if answer not in supervised:
                 supervised[answer] = self._supervised(encoded[answer].ids, frame.prompt_end)
             learned = supervised[answer]
-            tokens = frame.head_tokens + len(encoded[question]) + len(encoded[answer])
+            tokens = frame.head_tokens + asked[question] + len(encoded[answer])
             counts.append(None if learned is None else Counts(tokens, learned))
         return counts
 

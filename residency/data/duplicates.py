@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from residency.core.records import Example, fingerprint
@@ -66,21 +67,19 @@ def split_words(words: str) -> tuple[str, str]:
 
 def repeats(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
     """Each row that says exactly the same as an earlier one, with the first that does."""
-    return _later(examples, [example.id for example in examples])
+    first: dict[str, Example] = {}
+    pairs = ((example, first.setdefault(example.id, example)) for example in examples)
+    return [(example, earlier) for example, earlier in pairs if example is not earlier]
 
 
 def conflicts(examples: Sequence[Example]) -> list[list[Example]]:
     """Groups of rows with the same input and more than one answer."""
+    times = Counter(example.input_id for example in examples)
     groups: dict[str, list[Example]] = {}
     for example in examples:
-        groups.setdefault(example.input_id, []).append(example)
+        if times[example.input_id] > 1:
+            groups.setdefault(example.input_id, []).append(example)
     return [group for group in groups.values() if len({example.answer for example in group}) > 1]
-
-
-def _later(examples: Sequence[Example], keys: Sequence[str]) -> list[tuple[Example, Example]]:
-    first: dict[str, Example] = {}
-    pairs = [(example, first.setdefault(key, example)) for example, key in zip(examples, keys, strict=True)]
-    return [(example, earlier) for example, earlier in pairs if example is not earlier]
 
 
 def _words(text: str) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from scipy import optimize, special
+from scipy import special
 
 Regression = Literal["not worse", "worse", "cannot tell"]
 
@@ -80,6 +80,8 @@ def _score(gained: float, lost: float, n: float, difference: float) -> float:
 
 def _bound(gained: int, lost: int, n: int, z: float) -> float:
     """The lowest difference that the data do not refute: there the score is `z`, which is above 0."""
+    from scipy import optimize
+
     observed = (gained - lost) / n
     lowest = -1 + 1e-12
     if observed <= lowest or _score(gained, lost, n, lowest) <= z:

@@ -36,6 +36,8 @@ def draw(
     side_of: dict[str, str] = {}
     for by_label in (True, False):
         for name in order:
+            if max(room.values(), default=0) <= 0:
+                break
             rows = clusters[name]
             if name in side_of or any(left[label] <= count for label, count in rows.items()):
                 continue

@@ -38,7 +38,7 @@ def place(
     drawn, each label by its share.
     """
     side_of = _locked_sides(bonds.locked)
-    ties = _Ties(side_of, bonds, group_by_wording(rows))
+    ties = _Ties(side_of, bonds, group_by_wording(row for row in rows if row.wording in side_of))
     fates = [_torn(row, sides) for row in rows if len(sides := ties.of_locked(row)) > 1]
     torn = {fate.source for fate in fates}
     rows = [row for row in rows if row.example.source not in torn]
@@ -181,11 +181,14 @@ def _draw(
 ) -> dict[str, str]:
     """Draw a side for each free cluster, given the rows that have one."""
     name_of = {wording: name for name, members in free.items() for wording in members}
-    clusters: dict[str, Labels] = {name: Counter() for name in free}
+    clusters: dict[str, Labels] = {}
+    of_one: dict[str, Labels] = {}
+    """The counts of one row with a label: most clusters are one row, and share them."""
     present: dict[str, Labels] = {side: Counter() for side in SIDES}
     for row, label in zip(rows, label_each(rows), strict=True):
         if name := name_of.get(row.wording):
-            clusters[name][label] += 1
+            one = of_one.setdefault(label, Counter((label,)))
+            clusters[name] = clusters[name] + one if name in clusters else one
         elif side := side_of.get(row.wording):
             present[side][label] += 1
     wanted, seed = how

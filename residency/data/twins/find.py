@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -23,19 +25,29 @@ class Twins(NamedTuple):
 
 def find_twins(rows: Iterable[Checked], threshold: float) -> tuple[Twins, ...]:
     """All pairs of different wordings among the rows that are at least `threshold` similar."""
-    texts: dict[str, str] = {}
+    first: dict[str, Checked] = {}
     for row in rows:
-        if row.wording not in texts:
-            texts[row.wording] = words(row.example)
-    return find_twin_words(texts, threshold)
+        first.setdefault(row.wording, row)
+    hashes = sorted(first)
+    return _find(hashes, (words(first[wording].example) for wording in hashes), threshold)
 
 
 def find_twin_words(texts: Mapping[str, str], threshold: float) -> tuple[Twins, ...]:
     """Twins among wordings, given with the words of each."""
+    hashes = sorted(texts)
+    return _find(hashes, map(texts.__getitem__, hashes), threshold)
+
+
+def _find(hashes: Sequence[str], texts: Iterable[str], threshold: float) -> tuple[Twins, ...]:
+    """Twins by hash; of each text only the parts are kept, and of those that may not differ one copy."""
     if threshold >= 1:
         return ()
-    hashes = sorted(texts)
-    free, fixed = zip(*(split_words(texts[key]) for key in hashes), strict=True) if hashes else ((), ())
+    free: list[str] = []
+    fixed: list[str] = []
+    for text in texts:
+        may_differ, may_not = split_words(text)
+        free.append(may_differ)
+        fixed.append(sys.intern(may_not))
     return tuple(Twins(hashes[i], hashes[j], alike) for i, j, alike in near_pairs(free, fixed, threshold))
 
 
@@ -56,9 +68,11 @@ def near_findings(files: Sequence[Sequence[Checked]], twins: Sequence[Twins]) ->
     repeats: list[Flag] = []
     conflicts: list[Flag] = []
     for rows in files:
-        by_wording = group_by_wording(rows)
+        times = Counter(row.wording for row in rows)
+        among = [row for row in rows if times[row.wording] > 1 or row.wording in near]
+        by_wording = group_by_wording(among)
         asked: set[str] = set()
-        for row in rows:
+        for row in among:
             if row.example.input_id not in asked:
                 asked.add(row.example.input_id)
                 repeats += islice(_earlier(row, near, by_wording), 1)

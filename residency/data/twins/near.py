@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
@@ -49,7 +50,8 @@ def near_pairs(texts: Sequence[str], keys: Sequence[str], threshold: float) -> l
     """
     template = find_template(texts)
     bare = [_without(text, template) for text in texts] if template else texts
-    order = sorted(range(len(texts)), key=lambda place: (bare[place], keys[place]))
+    order = sorted(range(len(texts)), key=keys.__getitem__)
+    order.sort(key=bare.__getitem__)  # stable: of texts that are the same by their keys
     ordered = [bare[place] for place in order]
     least = coarse_similarity(threshold)
     sketches, buckets = _sketch(ordered, [keys[place] for place in order], least)
@@ -111,7 +113,7 @@ def _without(text: str, template: re.Pattern[str]) -> str:
     return " ".join(template.sub(" ", text).split()) or text
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _grams(text: str) -> frozenset[str]:
     padded = f" {text} "
     return frozenset(padded[begin : begin + GRAM] for begin in range(max(1, len(padded) - GRAM + 1)))
@@ -134,7 +136,8 @@ def _sketch(
         rows = slice(begin, begin + _BATCH)
         hashes, offsets = _shingles(texts[rows])
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
-        values = np.array(matrix.to_rows(), np.uint64)
+        flat = chain.from_iterable(matrix.to_rows())
+        values = np.fromiter(flat, np.uint64, matrix.len() * PERMUTATIONS).reshape(-1, PERMUTATIONS)
         sketches[rows] = values & np.uint64(255)
         bucket = np.array([crc32(key.encode()) for key in keys[rows]], np.uint64)[:, None]
         for place in range(size):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from residency.evals.statistics.clusters import cluster_sums
 from residency.evals.statistics.intervals import Interval
@@ -29,6 +28,8 @@ def bootstrap_difference(
     ratios = totals / sizes
     if len(totals) < 2 or np.ptp(ratios) < 1e-12:
         return Interval(float(ratios[0]), float(ratios[0]))
+    from scipy import stats
+
     drawn = stats.bootstrap(
         (totals, sizes),
         lambda totals, sizes, axis: totals.sum(axis) / sizes.sum(axis),

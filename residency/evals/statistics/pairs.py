@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from residency.evals.statistics.clusters import cluster_sums, effective_rows
 from residency.evals.statistics.intervals import Interval, quantile, wilson_at
@@ -81,6 +80,8 @@ def paired(
 
 def unpaired(passed_a: int, n_a: int, passed_b: int, n_b: int, confidence: float) -> Unpaired:
     """Compare two shares measured on different rows (Newcombe 873, method 10; Fisher's exact test)."""
+    from scipy import stats
+
     z = quantile(confidence)
     p_a, p_b = passed_a / n_a, passed_b / n_b
     interval = _square_and_add(p_b, wilson_at(p_b, n_b, z), p_a, wilson_at(p_a, n_a, z), phi=0.0)
@@ -114,6 +115,8 @@ def _square_and_add(p: float, of_p: Interval, q: float, of_q: Interval, phi: flo
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Twice the lower binomial tail of the smaller discordant cell, at most 1."""
+    from scipy import stats
+
     n = only_a + only_b
     return min(1.0, 2 * float(stats.binom.cdf(min(only_a, only_b), n, 0.5))) if n else 1.0
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from residency.evals.statistics.intervals import quantile, wilson_at
 from residency.evals.statistics.pairs import Paired, mcnemar, paired_interval
@@ -30,11 +29,15 @@ class _Design(NamedTuple):
 
     def power(self, difference: float) -> float:
         """How often b is shown above a, where its share is higher by `difference`."""
+        from scipy import stats
+
         share_a = (self.discordance - difference) / (2 * self.discordance)
         return float(self.chances @ stats.binom.cdf(self.most_a, self.m, share_a))
 
 
 def _design(n: float, discordance: float, confidence: float) -> _Design:
+    from scipy import stats
+
     rows = round(n)
     low, high = stats.binom.interval(1 - 1e-12, rows, discordance)
     m = np.arange(int(low), int(high) + 1)
