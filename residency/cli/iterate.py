@@ -52,29 +52,21 @@ def command(
     What is proposed comes from validation rows and checks of the training rows, never from the test.
     With --json nothing is asked: what was decided before, or is accepted, is done.
     """
-    from residency.pipeline.iterating import (
-        accept_suggested,
-        count_passes,
-        find_start,
-        mend,
-        open_proposals,
-        read_proposals,
-        retrain,
-    )
+    from residency.pipeline import iterating
 
-    start = find_start(open_workflow(recipe, overrides), run)
-    proposals, passes = read_proposals(start), count_passes(start.workflow)
-    review = open_proposals(start, proposals)
+    start = iterating.find_start(open_workflow(recipe, overrides), run)
+    proposals, passes = iterating.read_proposals(start), iterating.count_passes(start.workflow)
+    review = iterating.open_proposals(start, proposals)
     if not as_json:
         _tell_start(start, passes, review)
     if accept:
-        accepted = accept_suggested(review, suspicion)
+        accepted = iterating.accept_suggested(review, suspicion)
         if not as_json:
             click.echo(f"{accepted:,} of them accepted: suggested, at a suspicion of {suspicion:g} or more.")
     elif not as_json:
         _ask(review)
-    mended = mend(start)
-    outcome = retrain(start, mended) if mended else None
+    mended = iterating.mend(start)
+    outcome = iterating.retrain(start, mended) if mended else None
     if as_json:
         print_json(_document(start, proposals, passes, outcome))
     elif outcome is None:

@@ -93,9 +93,8 @@ def ask_base(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Rep
 def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report: Reporter) -> None:
     """The tuned model, as it was saved, on the test and on what tells memorising from understanding."""
     rows = Frozen.read(frozen)
-    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
     train, test = askable([row.example for row in rows.train]), [row.example for row in rows.test]
-    model = tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
+    model = load_tuned(recipe, train, trained)
     candidate, drawn = Prompted(TUNED, model, system=recipe.task.system), draw(recipe, rows)
     scored = add_likelihoods(_score_test(candidate, test, recipe, report), candidate, model, drawn.test)
     scored += recall(candidate, model, drawn, recipe, report)
@@ -106,14 +105,18 @@ def ask_tuned(recipe: Recipe, frozen: Path, trained: Path, folder: Path, report:
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
 
 
+def load_tuned(recipe: Recipe, train: Sequence[Example], trained: Path) -> LocalModel:
+    """The tuned model as it was saved, held to the form of answers that the recipe and `train` give."""
+    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
+    return tuned.answering(recipe.candidates.batch_size, constraint_of(recipe.task, train))
+
+
 def ask_part(
     recipe: Recipe, frozen: Path, trained: Path, percent: int, folder: Path, report: Reporter
 ) -> None:
     """The model tuned on a part of the training rows answers the test; writes `scored.jsonl`."""
     rows = Frozen.read(frozen)
-    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
-    constraint = constraint_of(recipe.task, askable([row.example for row in rows.train]))
-    model = tuned.answering(recipe.candidates.batch_size, constraint)
+    model = load_tuned(recipe, askable([row.example for row in rows.train]), trained)
     candidate = Prompted(tuned_on(percent), model, system=recipe.task.system)
     scored = _score_test(candidate, [row.example for row in rows.test], recipe, report, "part")
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))

@@ -5,18 +5,17 @@ The test's answers are not looked at, and the checks that doubt training rows se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from residency.candidates.prompted import Prompted
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
-from residency.core.records import Example
 from residency.core.workspace import write_jsonl
 from residency.data.checks.label_errors import label_errors
 from residency.data.split.freeze import Frozen
-from residency.evals.scored import Scored, read_scored
-from residency.models.artifact import artifact_folder, load_artifact
+from residency.evals.scored import read_scored
+from residency.pipeline.ask import load_tuned
 from residency.pipeline.askable import askable
 from residency.pipeline.recall import score_split
 from residency.verdict.causes import trace
@@ -26,35 +25,31 @@ from residency.verdict.ways import TUNED
 _CONFLICTS = ("conflict", "near-conflict")
 
 
-def blame(recipe: Recipe, stages: tuple[Path, Path, Path], report: Reporter, folder: Path) -> None:
-    """Ask what is still to be asked, and trace it.
+def blame(
+    recipe: Recipe, frozen: Path, trained: Path, compared: Path, folder: Path, report: Reporter
+) -> None:
+    """Ask the rows that the comparison did not ask, and trace the failures.
 
-    Writes `scored.jsonl`, the validation rows, and `proposals.jsonl`, the training rows to judge. `stages`
-    are the folders of the split, the training and the comparison, which asked a sample of these rows.
+    Writes `scored.jsonl`, the validation rows, and `proposals.jsonl`, the training rows to judge.
     """
-    frozen, trained, compared = stages
     rows = Frozen.read(frozen)
     answered = read_scored(compared / "scored.jsonl")
     answered = [row for row in answered if (row.candidate, row.split) == (TUNED, "validation")]
     known = {(row.example_id, row.source) for row in answered}
+    train = askable([row.example for row in rows.train])
     asked = [row.example for row in rows.validation if not row.example.is_text]
     left = [example for example in asked if (example.id, str(example.source)) not in known]
     if left:
-        answered += _ask(recipe, trained, left, report)
-    train = askable([row.example for row in rows.train])
+        model = load_tuned(recipe, train, trained)
+        candidate = Prompted(TUNED, model, system=recipe.task.system)
+        with report.track(f"{TUNED} on validation", len(left), "rows") as advance:
+            answered += score_split(candidate, "validation", left, recipe, advance)
     failures = [row for row in answered if not row.passed]
     by_source = {str(example.source): example for example in asked}
     traced = trace(failures, by_source, train, (), recipe.candidates.similarity)
     proposals = propose(train, traced, _doubts(rows, recipe), recipe.candidates.similarity)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in answered))
     write_jsonl(folder / "proposals.jsonl", (proposal.to_json() for proposal in proposals))
-
-
-def _ask(recipe: Recipe, trained: Path, examples: Sequence[Example], report: Reporter) -> list[Scored]:
-    tuned = load_artifact(recipe.base, artifact_folder(trained, recipe.train.method))
-    candidate = Prompted(TUNED, tuned.answering(recipe.candidates.batch_size), system=recipe.task.system)
-    with report.track(f"{TUNED} on validation", len(examples), "rows") as advance:
-        return score_split(candidate, "validation", examples, recipe, advance)
 
 
 def _doubts(rows: Frozen, recipe: Recipe) -> Iterator[Doubt]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from residency.core.errors import ResidencyError
-from residency.core.processes import process_count
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace, read_json, read_jsonl, write_json
 from residency.data.mending.patch import beside
@@ -24,6 +23,7 @@ from residency.data.mending.review import Decision, decisions_file, original, re
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored, read_scored
 from residency.pipeline.mending import Mended, mend_file
+from residency.pipeline.needs import require_one_process
 from residency.pipeline.reviewing import Review, review_of
 from residency.pipeline.workflow import Workflow
 from residency.verdict.change import Change, measure_change
@@ -85,11 +85,11 @@ def find_start(root: Workflow, run: str | None) -> Start:
     """The newest finished run that iterations made from the recipe's own one, or the one called `run`.
 
     Raises:
-        ResidencyError: the recipe was not run as it stands, or `run` does not come from it.
+        ResidencyError: the recipe was not run as it stands, `run` does not come from it, or its test rows
+            are no longer those it was asked.
     """
-    if process_count() > 1:
-        fix = "Run it without torchrun; or mend with `residency check --fix`, and train on the new file."
-        raise ResidencyError("An iteration is made by one process.", "iterate", fix)
+    fix = "Run it without torchrun; or mend with `residency check --fix`, and train on the new file."
+    require_one_process("An iteration is made by one process.", "iterate", fix)
     _require_done(root)
     workspace = root.workspace
     records = {
@@ -102,12 +102,14 @@ def find_start(root: Workflow, run: str | None) -> Start:
     if path[0] != root.name:
         fix = f"Give --set as that run had it; or start from the recipe's own run, {root.name}."
         raise ResidencyError("This run is not of this recipe as it stands.", f"--run {run}", fix)
-    if len(path) == 1:
-        return Start(root, 0)
-    workflow = _with_data(root, Path(records[path[-1]]["train"]))
-    if workflow.name != path[-1]:
-        fix = f"Put it back; or start from an earlier run: --run {path[-2]}"
-        raise ResidencyError(f"The mended file of {path[-1]} was changed.", records[path[-1]]["train"], fix)
+    workflow = root
+    if len(path) > 1:
+        train = records[path[-1]]["train"]
+        workflow = _with_data(root, Path(train))
+        if workflow.name != path[-1]:
+            fix = f"Put it back; or start from an earlier run: --run {path[-2]}"
+            raise ResidencyError(f"The mended file of {path[-1]} was changed.", train, fix)
+    _require_test(workflow, _test_hash(workflow.folder))
     return Start(workflow, len(path) - 1)
 
 
@@ -133,11 +135,8 @@ def read_proposals(start: Start) -> list[Proposal]:
 
 
 def open_proposals(start: Start, proposals: Sequence[Proposal]) -> Review:
-    """The review of the proposed rows but for those decided before, or edited by a decision."""
-    data = start.workflow.recipe.data
-    edited = {decision.becomes for decision in read_decisions(decisions_file(data.train)).values()}
-    left = [proposal.suspect for proposal in proposals if proposal.suspect.example_id not in edited]
-    return review_of(data, left)
+    """The review of the proposed rows."""
+    return review_of(start.workflow.recipe.data, [proposal.suspect for proposal in proposals])
 
 
 def accept_suggested(review: Review, least: float) -> int:
@@ -159,8 +158,8 @@ def mend(start: Start) -> Mended | None:
     """
     workflow = start.workflow
     data = workflow.recipe.data
-    decisions = _decisions(start)
-    if all(decision.action == "keep" for decision in decisions.values()):
+    decisions = _changes(start)
+    if not decisions:
         return None
     done = sorted((id, decision.action, decision.answer) for id, decision in decisions.items())
     name = fingerprint([workflow.inputs.hashes["train"], done], length=6)
@@ -169,11 +168,11 @@ def mend(start: Start) -> Mended | None:
     return mended if count_mended(mended) else None
 
 
-def _decisions(start: Start) -> Mapping[str, Decision]:
-    """Those on rows that were trained on: others might move the test."""
+def _changes(start: Start) -> Mapping[str, Decision]:
+    """The decisions that change rows which were trained on: others might move the test."""
     trained = {row.example.id for row in Frozen.read(start.workflow.frozen).train}
     decisions = read_decisions(decisions_file(start.workflow.recipe.data.train))
-    return {id: decision for id, decision in decisions.items() if id in trained}
+    return {id: made for id, made in decisions.items() if id in trained and made.action != "keep"}
 
 
 def count_mended(mended: Mended) -> int:
@@ -189,12 +188,8 @@ def retrain(start: Start, mended: Mended) -> Outcome:
     """
     before = start.workflow
     after = _with_data(before, mended.out)
-    report = read_json(before.folder / "report.json")
-    test_hash = report["data"]["test_hash"]
-    if Frozen.read(after.frozen).test_hash != test_hash:
-        what = "The test rows changed, so that the two runs cannot be compared; nothing was trained."
-        fix = "Put the workspace's lock of the split back; or run the recipe anew, and iterate from that run."
-        raise ResidencyError(what, str(before.inputs.lock.folder), fix)
+    test_hash = _test_hash(before.folder)
+    _require_test(after, test_hash)
     after.conclude()
     confidence = after.recipe.verdict.confidence
     outcome = Outcome(
@@ -218,8 +213,21 @@ def count_passes(workflow: Workflow) -> Passes:
 
 def count_looks(workspace: Workspace, test_hash: str) -> int:
     """The runs of the workspace with a report on this test."""
-    reports = (workspace.runs / name / "report.json" for name in workspace.run_names())
-    return sum(read_json(file)["data"]["test_hash"] == test_hash for file in reports if file.is_file())
+    folders = (workspace.runs / name for name in workspace.run_names())
+    return sum(_test_hash(folder) == test_hash for folder in folders if (folder / "report.json").is_file())
+
+
+def _test_hash(run: Path) -> str:
+    test_hash: str = read_json(run / "report.json")["data"]["test_hash"]
+    return test_hash
+
+
+def _require_test(workflow: Workflow, test_hash: str) -> None:
+    """Before anything is trained: another test's figures must never be compared."""
+    if Frozen.read(workflow.frozen).test_hash != test_hash:
+        what = "The test rows changed, so that the two runs cannot be compared; nothing was trained."
+        fix = "Put the workspace's lock of the split back; or run the recipe anew, and iterate from that run."
+        raise ResidencyError(what, str(workflow.inputs.lock.folder), fix)
 
 
 def _scored(folder: Path) -> list[Scored]:

@@ -72,8 +72,9 @@ def open_review(data: Data, findings: Path) -> Review:
 
 
 def review_of(data: Data, queued: Sequence[Suspect]) -> Review:
-    """The review of these rows; those decided before are not asked again, wherever they stand now."""
-    decided = read_decisions(decisions_file(data.train))
+    """The review of these rows but for those decided before, wherever they stand and as they were edited."""
+    decisions = read_decisions(decisions_file(data.train))
+    decided = {*decisions, *(decision.becomes for decision in decisions.values())}
     suspects = tuple(suspect for suspect in queued if suspect.example_id not in decided)
     root = naming_roots(sources_of(data))["train"]
     others = {reason.other for suspect in suspects for reason in suspect.reasons if reason.other}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,9 +162,13 @@ class Workflow(Running):
     @cached_property
     def blamed(self) -> Path:
         """After a run: the tuned model on all validation rows, and the training rows that misled it there."""
-        from residency.pipeline.blame import blame
+        stages = self.frozen, self.trained, self.compared
 
-        build = partial(blame, self.recipe, (self.frozen, self.trained, self.compared), self.report)
+        def build(folder: Path) -> None:
+            from residency.pipeline.blame import blame
+
+            blame(self.recipe, *stages, folder, self.report)
+
         return self._stage("blame", self.inputs.trace(self.machine), build)
 
     @cached_property

@@ -44,11 +44,15 @@ class Iterated(NamedTuple):
     def runs(self) -> Path:
         return self.before.line.home / "runs"
 
+    def side(self, name: str) -> list[int]:
+        """The rows, from 1, that were on this side of the first run's split."""
+        frozen = read_json(self.before.folder / "run.json")["stages"]["freeze"]
+        return [row["row"] for row in read_jsonl(self.before.line.home / "stages" / frozen / f"{name}.jsonl")]
+
     @property
     def planted(self) -> dict[str, int]:
         """The planted rows that were trained on, by `file:row`."""
-        trained = [row["row"] for row in read_jsonl(self.before.stage("freeze") / "train.jsonl")]
-        return {f"rows.jsonl:{row}": row - 1 for row in trained if row - 1 in PLANTED}
+        return {f"rows.jsonl:{row}": row - 1 for row in self.side("train") if row - 1 in PLANTED}
 
     def tuned(self, run: str) -> dict[str, bool]:
         """Which test rows the run's tuned model has right, by what they say."""
@@ -107,11 +111,12 @@ def test_the_new_file_holds_the_mended_rows_and_the_old_one_stays(iterated):
     assert list(read_jsonl(project / "back.jsonl")) == list(map(wrongly, range(140)))
 
 
-def test_the_new_run_is_of_the_mended_file_on_the_same_test(iterated):
+def test_the_new_run_is_of_the_mended_file_on_the_same_test(iterated, noisy):
     before, outcome = iterated.document["from"], iterated.document["outcome"]
     assert (before, iterated.document["iteration"]) == (iterated.before.name, 1)
     run = read_json(iterated.runs / outcome["run"] / "run.json")
-    recipe = read_json(iterated.runs / before / "run.json")["recipe"]
+    as_run = json.dumps(read_json(iterated.runs / before / "run.json")["recipe"])
+    recipe = json.loads(as_run.replace(str(noisy.line.folder), str(iterated.before.line.folder)))
     assert run["status"] == "done"
     assert run["recipe"] == {**recipe, "data": {**recipe["data"], "train": outcome["data"]["out"]}}
     hashes = {
@@ -139,13 +144,7 @@ def test_the_change_is_that_of_the_scored_rows(iterated):
 
 
 def test_all_validation_rows_count_and_no_test_row(iterated):
-    sides = {
-        side: {
-            f"rows.jsonl:{row['row']}"
-            for row in read_jsonl(iterated.before.stage("freeze") / f"{side}.jsonl")
-        }
-        for side in ("train", "validation", "test")
-    }
+    sides = {side: {f"rows.jsonl:{row}" for row in iterated.side(side)} for side in ("train", "validation")}
     for folder in (iterated.before.line.home / "stages").glob("blame-*"):
         assert len(list(read_jsonl(folder / "scored.jsonl"))) == len(sides["validation"]) == 14
     for proposal in iterated.document["proposals"]:
@@ -187,11 +186,46 @@ def test_a_person_judges_and_nothing_else_is_done(mine):
     assert len(list((mine.line.home / "runs").iterdir())) == 1
 
 
-def test_it_is_refused_where_the_test_changed(mine):
-    shutil.rmtree(mine.line.home / "splits")
-    mistake = mine.line("iterate", mine.recipe, stdin="d\nd\nd\nd\nd\nq\n").mistake()
+FIVE_DROPPED = "d\n" * 5 + "q\n"
+"""Five of 140 rows less: a draw without a lock takes 20 test rows, not 21."""
+
+
+def trainings(done: Done) -> int:
+    return len(list((done.line.home / "stages").glob("train-*")))
+
+
+def test_it_is_refused_where_the_mended_rows_have_another_test(mine):
+    (lock,) = (mine.line.home / "splits").glob("*/*.jsonl")
+    lock.write_text("")
+    mistake = mine.line("iterate", mine.recipe, stdin=FIVE_DROPPED).mistake()
     assert mistake["what"].startswith("The test rows changed")
-    assert len(list((mine.line.home / "stages").glob("train-*"))) == 1
+    assert mistake["where"] == str(lock.parent)
+    assert trainings(mine) == 1
+
+
+def test_it_is_refused_where_the_run_to_start_from_has_another_test_now(mine):
+    called = mine.line("iterate", mine.recipe, stdin=FIVE_DROPPED)
+    assert (called.code, trainings(mine)) == (0, 2), called.err
+    shutil.rmtree(mine.line.home / "splits")
+    mistake = mine.line("iterate", mine.recipe).mistake()
+    assert mistake["what"].startswith("The test rows changed")
+    assert trainings(mine) == 2
+
+
+def test_a_lock_that_is_lost_is_made_again_from_the_split(mine, iterated):
+    shutil.rmtree(mine.line.home / "splits")
+    outcome = json.loads(mine.line("iterate", mine.recipe, "--accept", "suggested", "--json").out)["outcome"]
+    assert outcome["test"] == iterated.document["outcome"]["test"]
+
+
+def test_validation_rows_are_asked_in_the_form_that_the_recipe_holds_answers_to(recipe, line):
+    held = ("task.constrain=labels", "train.learning_rate=1e-9", "split.validation=14")
+    overrides = [part for key in held for part in ("--set", key)]
+    assert line("run", recipe, *overrides).code == 0
+    assert line("iterate", recipe, *overrides, "--json").code == 0
+    (asked,) = (line.home / "stages").glob("blame-*/scored.jsonl")
+    answers = [row["got"] for row in read_jsonl(asked)]
+    assert len(answers) == 14 and set(answers) <= {"warm", "cold"}
 
 
 def test_it_needs_a_finished_run_of_the_recipe_as_it_stands(mine):
