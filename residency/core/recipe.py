@@ -211,6 +211,17 @@ class Verdict(Section):
     """Training rows, and validation rows, that are answered to tell memorising from understanding."""
     paraphrases: PathField | None = None
     """Training rows in other words: `paraphrase`, and `id` or `input`. Without it, small changes are made."""
+    paraphraser: str | None = None
+    """Name of a `[[candidates.remote]]` that words the sampled training rows anew, in place of a file."""
+
+    @field_validator("paraphraser")
+    @classmethod
+    def _words_what_is_not_given(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("paraphrases") is not None:
+            text = "verdict.paraphrases gives the paraphrases already"
+            fix = {"fix": "Give verdict.paraphrases or verdict.paraphraser, not both."}
+            raise PydanticCustomError("paraphraser", text, fix)
+        return name
 
 
 LocalCandidate = Literal[
@@ -272,6 +283,12 @@ class Recipe(Section):
                 {"fix": f"Take {names} out of [sweep], or set train.method to lora or qlora."},
             )
         return sweep
+
+    @property
+    def paraphraser(self) -> Remote | None:
+        """The remote model that `verdict.paraphraser` names; none where there is none of that name."""
+        named = (one for one in self.candidates.remote if one.name == self.verdict.paraphraser)
+        return next(named, None)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe with its defaults, paths as text."""

@@ -51,6 +51,12 @@ def same_words(one: str, other: str) -> bool:
     return one == other or _words(one) == _words(other)
 
 
+def quotes(text: str, said: str) -> bool:
+    """Whether the words of `said` stand in `text`, one after the other."""
+    words = _words(said)
+    return bool(words) and f" {words} " in f" {_words(text)} "
+
+
 def split_words(words: str) -> tuple[str, str]:
     """What may differ a little between near duplicates, and what may not.
 

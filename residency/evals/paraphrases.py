@@ -1,4 +1,4 @@
-"""Twins of training rows: the same question in other words, as given by the user or made here.
+"""Twins of training rows: the same question in other words, as given by the user or a model, or made here.
 
 What is made here changes the surface alone (a greeting, contractions, the first capital, the final mark)
 and says the same to anybody. It is weak: a model that knows a row by heart may still know its twin.
@@ -7,13 +7,29 @@ and says the same to anybody. It is weak: a model that knows a row by heart may 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Example, Message, fingerprint
+from residency.data.duplicates import quotes, wording
 from residency.data.reading.read import read_rows
+
+LEAST_PARAPHRASES = 10
+"""Fewer rows that a model worded anew, and that held, are too few to tell."""
+
+Fault = Literal[
+    "no text came",
+    "the words of the original",
+    "the words of another row",
+    "quotes the answer",
+    "answered otherwise",
+    "not asked, max_cost was reached",
+    "not checked, max_cost was reached",
+]
+"""Why what a model made of a row does not count."""
 
 _CONTRACTIONS = (
     ("I am", "I'm"),
@@ -49,13 +65,12 @@ def surface_twin(example: Example) -> Example | None:
     Left alone are inputs that are no line of prose or hold quotation marks, those of which the answer
     repeats three words in a row, as a rewritten or translated text may, and those not plainly English.
     """
-    asked = example.prompt[-1] if example.prompt.turns else None
-    if asked is None or asked.role != "user":
+    text = last_asked(example)
+    if text is None:
         return None
-    text = asked.content.strip()
     if not _PROSE.fullmatch(text) or not _ENGLISH.search(text) or _repeats(example.answer, text):
         return None
-    return _asking(example, _greeted(_EITHER.sub(_other_form, text)))
+    return asking(example, _greeted(_EITHER.sub(_other_form, text)))
 
 
 def _greeted(text: str) -> str:
@@ -83,9 +98,33 @@ def _repeats(answer: str, text: str) -> bool:
     return any(tuple(asked[i : i + _QUOTED_WORDS]) in runs for i in range(len(asked)))
 
 
-def _asking(example: Example, text: str) -> Example:
+def last_asked(example: Example) -> str | None:
+    """The last user turn, where it is what is answered."""
+    asked = example.prompt[-1] if example.prompt.turns else None
+    return None if asked is None or asked.role != "user" else asked.content.strip()
+
+
+def asking(example: Example, text: str) -> Example:
+    """The row with `text` as its last user turn."""
     turns = (*example.messages[:-2], Message("user", text), example.messages[-1])
     return replace(example, messages=turns)
+
+
+def fault_of(original: Example, twin: Example, wordings: Set[str]) -> Fault | None:
+    """What is wrong with the wording of a twin that a model made.
+
+    Args:
+        original: The training row.
+        twin: The same, asked in other words.
+        wordings: Those of all rows, in which a twin would be a row that was seen, or that is held out.
+    """
+    if wording(twin) == wording(original):
+        return "the words of the original"
+    if wording(twin) in wordings:
+        return "the words of another row"
+    asked, before = last_asked(twin) or "", last_asked(original) or ""
+    given_away = quotes(asked, original.answer) and not quotes(before, original.answer)
+    return "quotes the answer" if given_away else None
 
 
 class Paraphrases:
@@ -111,11 +150,11 @@ class Paraphrases:
 
     def of(self, example: Example) -> list[Example]:
         """The row asked in each of the other words there are for it."""
-        asked = example.prompt[-1] if example.prompt.turns else None
-        if asked is None or asked.role != "user":
+        asked = last_asked(example)
+        if asked is None:
             return []
-        texts = self._texts.get(example.id, []) + self._texts.get(asked.content.strip(), [])
-        return [_asking(example, text) for text in texts]
+        texts = self._texts.get(example.id, []) + self._texts.get(asked, [])
+        return [asking(example, text) for text in texts]
 
     def require_known(self, train: Sequence[Example]) -> None:
         """Refuse a file none of whose rows is one of the training rows."""

@@ -32,8 +32,8 @@ class CapReached(ResidencyError):
 class Budget:
     """What is spent and what calls under way may still cost, never together above the cap."""
 
-    def __init__(self, cap: float) -> None:
-        self.cap, self.spent = cap, 0.0
+    def __init__(self, cap: float, spent: float = 0.0) -> None:
+        self.cap, self.spent = cap, spent
         self._under_way: list[float] = []
         self._changed = Condition()
 
@@ -63,8 +63,9 @@ class RemoteModel:
     started again; they are there without a call, a key or a price.
     """
 
-    def __init__(self, remote: Remote) -> None:
-        self.remote, self.budget = remote, Budget(remote.max_cost)
+    def __init__(self, remote: Remote, spent: float = 0.0) -> None:
+        """Nothing is asked yet; `spent` is what other stages have spent under the same cap."""
+        self.remote, self.budget = remote, Budget(remote.max_cost, spent)
         self._counted: set[str] = set()
 
     def complete(
@@ -74,6 +75,20 @@ class RemoteModel:
 
         Raises:
             CapReached: not all could be asked for the money.
+            ResidencyError: as `complete_affordable`.
+        """
+        found = self.complete_affordable(conversations, max_new_tokens, advance)
+        answered = [completion for completion in found if completion is not None]
+        if len(answered) < len(found):
+            raise CapReached(self.remote, self.budget.spent, len(answered), len(found))
+        return answered
+
+    def complete_affordable(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
+    ) -> list[Completion | None]:
+        """As `complete`; none for those that could not be asked for the money.
+
+        Raises:
             ResidencyError: a call failed for good; calls under way are waited for, and their answers kept.
         """
         bodies = [_body(self.remote, conversation, max_new_tokens) for conversation in conversations]
@@ -82,12 +97,11 @@ class RemoteModel:
         for key, reply in self._replies(dict(zip(asked, bodies, strict=True))):
             replies[key] = reply
             advance(rows[key], "")
-        answered = sum(rows[key] for key in replies)
-        if answered < len(asked):
-            raise CapReached(self.remote, self.budget.spent, answered, len(asked))
         first = {key: number for number, key in reversed(list(enumerate(asked)))}
         return [
             _completion(replies[key], conversation.tools, repeats=number > first[key])
+            if key in replies
+            else None
             for number, (key, conversation) in enumerate(zip(asked, conversations, strict=True))
         ]
 

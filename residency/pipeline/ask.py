@@ -53,15 +53,17 @@ def ask_baselines(
 def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, report: Reporter) -> None:
     """The remote models answer the test as the base does; writes `scored.jsonl` and `incomplete.json`.
 
-    A candidate that could not ask all rows for its money is told there and has no scored rows.
+    A candidate that could not ask all rows for its money is told there and has no scored rows. What counts
+    against the cap of each model is written to `spent.json`.
     """
     rows = Frozen.read(frozen)
     train = askable([row.example for row in rows.train])
     test = [row.example for row in rows.test]
-    scored, incomplete = [], []
+    scored, incomplete, spent = [], [], {}
     for remote in recipe.candidates.remote:
         report.say(f"  {len(test)} test rows are sent to {remote.url}")
-        local = prompted(recipe, instructions, RemoteModel(remote), train, max(recipe.candidates.few_shot))
+        model = RemoteModel(remote)
+        local = prompted(recipe, instructions, model, train, max(recipe.candidates.few_shot))
         for candidate in local[1:] or local:
             named = replace(candidate, name=f"{remote.name}/{candidate.name}")
             try:
@@ -75,8 +77,10 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
             if cut := sum(map(was_cut_off, answered)):
                 told = f"{cut:,} of {len(answered):,} answers failed as their room ended, thinking included"
                 report.say(f"  {named.name}: {told}; max_tokens gives more")
+        spent[remote.name] = model.budget.spent
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in scored))
     write_json(folder / "incomplete.json", incomplete)
+    write_json(folder / "spent.json", spent)
 
 
 def ask_base(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter) -> None:

@@ -19,6 +19,7 @@ from residency.verdict.causes import group_causes
 from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
+from residency.verdict.memorisation_schema import ParaphrasesPart
 from residency.verdict.report_schema import (
     BasePart,
     ChoicePart,
@@ -56,6 +57,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
         incomplete=incomplete_of(stages),
+        paraphrases=_paraphrases(stages),
         training=training,
         causes=group_causes([TracedPart(**row) for row in causes]),
         **weigh(rows, training, inputs.recipe, data)._asdict(),
@@ -73,6 +75,13 @@ def incomplete_of(stages: Mapping[str, Path]) -> list[IncompletePart]:
     if "remote" not in stages:
         return []
     return [IncompletePart(**part) for part in read_json(stages["remote"] / "incomplete.json")]
+
+
+def _paraphrases(stages: Mapping[str, Path]) -> ParaphrasesPart | None:
+    if "paraphrases" not in stages:
+        return None
+    folder = stages["paraphrases"]
+    return ParaphrasesPart(**read_json(folder / "made.json"), file=str(folder / "paraphrases.jsonl"))
 
 
 def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Sequence[Fate]) -> DataPart:

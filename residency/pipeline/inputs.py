@@ -240,12 +240,27 @@ class Inputs:
         file = self.recipe.verdict.paraphrases
         return "" if file is None else source_hash(file)
 
+    def paraphrasing(self) -> dict[str, Any]:
+        """The rows that a model words anew, which model, and what it is told as its paraphrases are checked.
+
+        What its candidates have spent of its cap is no part of it: with more room, `max_cost` is raised.
+        """
+        task = self.recipe.task.model_dump(mode="json", include={"system", "max_new_tokens"})
+        remote = self.recipe.paraphraser
+        return {
+            "freeze": fingerprint(self.freeze()),
+            "train_sample": self.recipe.verdict.train_sample,
+            "task": {**task, **self.scoring, "instructions": self.instructions},
+            "remote": remote and remote.model_dump(mode="json", exclude=_HOW_ASKED),
+        }
+
     def recall(self, machine: Machine) -> dict[str, Any]:
         """What is asked of the base on rows seen and unseen, whatever is trained on them."""
+        made = fingerprint(self.paraphrasing()) if self.recipe.paraphraser else ""
         return {
             **self.asked(machine),
             "train_sample": self.recipe.verdict.train_sample,
-            "paraphrases": self.paraphrases,
+            "paraphrases": made or self.paraphrases,
             "batch_size": self.recipe.candidates.batch_size,
         }
 

@@ -24,6 +24,7 @@ def require_known(recipe: Recipe) -> None:
         partial(scorer_of, recipe),
         partial(get_objective, recipe.train.objective),
         partial(load_suites, recipe.regression.suites),
+        partial(_require_paraphraser, recipe),
     ]
     if recipe.train.method == "qlora":
         from residency.models.quantise import require_bitsandbytes
@@ -56,6 +57,15 @@ def require_known(recipe: Recipe) -> None:
             mistakes.append(error)
     if mistakes:
         raise SeveralErrors(mistakes)
+
+
+def _require_paraphraser(recipe: Recipe) -> None:
+    wanted, names = recipe.verdict.paraphraser, [one.name for one in recipe.candidates.remote]
+    if wanted is None or wanted in names:
+        return
+    what = f"No model behind an API is named '{wanted}'."
+    fix = f"Use one of: {', '.join(names)}." if names else "Add it to the recipe as [[candidates.remote]]."
+    raise ResidencyError(what, "verdict.paraphraser", fix)
 
 
 def require_one_process(what: str, where: str, fix: str) -> None:

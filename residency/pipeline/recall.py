@@ -35,21 +35,29 @@ class Drawn(NamedTuple):
 
 
 def draw(recipe: Recipe, rows: Frozen) -> Drawn:
-    """Draw the rows; training rows for which the user gave other words come first.
+    """Draw the rows; training rows for which other words are given come first.
+
+    Where a model was to give them and gave too few, no others are made.
 
     Raises:
         ResidencyError: the paraphrases cannot be read, or none is of a training row.
     """
     seed, most = recipe.split.seed, recipe.verdict.train_sample
-    train = _draw(askable([row.example for row in rows.train]), len(rows.train), seed)
+    train = shuffled_train(rows, seed)
     validation = _draw([row.example for row in rows.validation if not row.example.is_text], most, seed)
     test = likely_test(rows, seed)
     if recipe.verdict.paraphrases is None:
-        return Drawn(train[:most], validation, test, surface_twins(train[:most]))
+        twins = surface_twins(train[:most]) if recipe.verdict.paraphraser is None else []
+        return Drawn(train[:most], validation, test, twins)
     given = Paraphrases(recipe.verdict.paraphrases)
     given.require_known(train)
     train = sorted(train, key=lambda example: not given.of(example))[:most]
     return Drawn(train, validation, test, [twin for example in train for twin in given.of(example)])
+
+
+def shuffled_train(rows: Frozen, seed: int) -> list[Example]:
+    """The training rows that can be asked, in the order in which they are drawn."""
+    return _draw(askable([row.example for row in rows.train]), len(rows.train), seed)
 
 
 def likely_test(rows: Frozen, seed: int) -> list[Example]:

@@ -110,6 +110,29 @@ class Workflow(Running):
         return {"baselines": self.answered, **remote}
 
     @cached_property
+    def paraphrased(self) -> dict[str, Path]:
+        """Stage 5, made ready: a model behind an API words training rows anew; none where none is to."""
+        if self.recipe.verdict.paraphraser is None:
+            return {}
+        frozen, asked, instructions = self.frozen, self.asked_remote["remote"], self.inputs.instructions
+
+        def build(folder: Path) -> None:
+            from residency.pipeline.paraphrasing import paraphrase
+
+            paraphrase(self.recipe, instructions, (frozen, asked), folder, self.report)
+
+        return {"paraphrases": self._stage("paraphrases", self.inputs.paraphrasing(), build)}
+
+    @cached_property
+    def worded(self) -> Recipe:
+        """The recipe with the paraphrases that a model made, as if the user had given them."""
+        if not self.paraphrased:
+            return self.recipe
+        from residency.pipeline.paraphrasing import with_paraphrases
+
+        return with_paraphrases(self.recipe, self.paraphrased["paraphrases"])
+
+    @cached_property
     def trained(self) -> Path:
         """Stage 4: tune, or sweep; an interrupted one is taken up at its last checkpoint."""
         frozen, dtype = self.frozen, self.dtype
@@ -126,24 +149,24 @@ class Workflow(Running):
     @cached_property
     def recalled(self) -> Path:
         """Stage 5, the base: what it knew of the rows before, so that only what was learned counts."""
-        frozen, dtype = self.frozen, self.dtype
+        frozen, dtype, recipe = self.frozen, self.dtype, self.worded
 
         def build(folder: Path) -> None:
             from residency.pipeline.ask import ask_base
 
-            ask_base(self.recipe, dtype, frozen, folder, self.report)
+            ask_base(recipe, dtype, frozen, folder, self.report)
 
         return self._stage("recall", self.inputs.recall(self.machine), build)
 
     @cached_property
     def compared(self) -> Path:
         """Stage 5: the tuned model answers the test, and what tells memorising from understanding."""
-        frozen, trained = self.frozen, self.trained
+        frozen, trained, recipe = self.frozen, self.trained, self.worded
 
         def build(folder: Path) -> None:
             from residency.pipeline.ask import ask_tuned
 
-            ask_tuned(self.recipe, frozen, trained, folder, self.report)
+            ask_tuned(recipe, frozen, trained, folder, self.report)
 
         return self._stage("compare", self.inputs.compare(self.machine), build)
 
@@ -229,6 +252,7 @@ class Workflow(Running):
                 "check": self.checked,
                 "freeze": self.frozen,
                 **self.prompted,
+                **self.paraphrased,
                 "train": self.trained,
                 "compare": self.compared,
                 "recall": self.recalled,

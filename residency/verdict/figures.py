@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from residency.evals.paraphrases import LEAST_PARAPHRASES
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
 from residency.verdict.learning_schema import LearningCurvePart
+from residency.verdict.memorisation_schema import ParaphrasesPart
 from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart
 
 
@@ -91,6 +93,16 @@ def incomplete(part: IncompletePart) -> str:
     answered = f"{count(part.answered)} of {count(part.n)} rows"
     why = f"max_cost was reached at {part.spent:.4g}, with {answered} answered"
     return f"{part.name} is incomplete and not compared: {why}."
+
+
+def paraphrased(part: ParaphrasesPart) -> str:
+    """`big worded 38 of 40 training rows anew; 31 count. Left out: answered otherwise (7), ...`."""
+    made = f"{part.by} worded {count(part.made)} of {count(part.rows)} training rows anew"
+    told = f"{made}; {count(part.kept)} count"
+    if part.kept < LEAST_PARAPHRASES:
+        told += f", and fewer than {LEAST_PARAPHRASES} tell nothing of rows in other words"
+    left_out = ", ".join(f"{why} ({count(n)})" for why, n in part.left_out.items())
+    return f"{told}. Left out: {left_out}." if left_out else f"{told}."
 
 
 def learning_points(curve: LearningCurvePart) -> tuple[list[str], list[str]]:

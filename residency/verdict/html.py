@@ -34,6 +34,7 @@ def render_html(report: Report) -> str:
         "p_value": figures.p_value,
         "thousand_cost": figures.thousand_cost,
         "incomplete": figures.incomplete,
+        "paraphrased": figures.paraphrased,
         "ceiling_bound": figures.ceiling_bound,
         "count": figures.count,
         "choice_line": figures.choice_line,

@@ -54,7 +54,7 @@ class GainPart(Part):
 
 
 class TwinsPart(Part):
-    """Tuned on training rows as they are and in other words, given by the user or made by small changes."""
+    """Tuned on training rows as they are and in other words: given, by a model, or made by small changes."""
 
     n: Annotated[int, Field(ge=1)]
     """Rows in other words, each paired with its original."""
@@ -70,6 +70,25 @@ class TwinsPart(Part):
     """Exact McNemar, two-sided."""
     sign: Learned
     """`memorises`: surely more than a tenth of the rows is lost."""
+
+
+class ParaphrasesPart(Part):
+    """Training rows that a model behind an API worded anew, each checked before it counts."""
+
+    by: str
+    """The model's name in the recipe."""
+    rows: Count
+    """Training rows that it was to word anew."""
+    made: Count
+    """Texts that came."""
+    kept: Count
+    """Of these, those that say something else than any row, and that the model answers as the original is."""
+    left_out: dict[str, Count]
+    """Rows without a paraphrase that counts, by why."""
+    spent: Annotated[float, Field(ge=0)]
+    """What these calls cost in the run that made them."""
+    file: str
+    """The kept ones, in the form that `verdict.paraphrases` reads."""
 
 
 class RecitalPart(Part):
@@ -109,6 +128,6 @@ class MemorisationPart(Part):
     likelihood: GainPart | None
     """The likelihood of the expected answers; its sign is heard where the score has none."""
     twins: TwinsPart | None
-    """None where no training row has a twin."""
+    """None where no training row has a twin, or a model was to make them and fewer than 10 held."""
     recitals: RecitalPart | None
     """None where fewer than 10 answers of a side have 24 tokens: labels cannot be recited."""

@@ -11,7 +11,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.data_schema import DataPart
 from residency.verdict.learning_schema import LearningCurvePart, PartTrainingPart
-from residency.verdict.memorisation_schema import MemorisationPart
+from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
 from residency.verdict.part import Count, Part, Share
 
 Recommendation = Literal["prompt", "retrieve", "classifier", "fine-tune", "cannot tell"]
@@ -370,6 +370,8 @@ class Report(Part):
     gap: GapPart
     memorisation: MemorisationPart | None = None
     """None where the base was not asked training rows."""
+    paraphrases: ParaphrasesPart | None = None
+    """What became of the rows that `verdict.paraphraser` worded anew; none without it."""
     learning_curve: LearningCurvePart | None = None
     """None without `verdict.learning_curve`."""
     failures: list[FailurePart]

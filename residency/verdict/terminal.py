@@ -23,6 +23,7 @@ from residency.verdict.figures import (
     incomplete,
     learning_points,
     p_value,
+    paraphrased,
     percent,
     percent_range,
     points,
@@ -74,6 +75,8 @@ def render_terminal(report: Report, console: Console) -> None:
         places.insert(0, ("Ceiling", f"{percent(ceiling.value)} ({percent_range(ceiling.interval)})"))
     if learning := report.learning_curve:
         places.insert(0, ("Rows", _learning(learning)))
+    if report.paraphrases:
+        places.insert(0, ("Reworded", paraphrased(report.paraphrases)))
     if learned := report.memorisation:
         places.insert(0, ("Learned", _learned(learned)))
     for name, text in places:

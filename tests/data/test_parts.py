@@ -12,7 +12,7 @@ def frozen(texts, file="rows.jsonl"):
         Checked(Example((Message("user", text), Message("assistant", "x")), Source(file, n)), 9, 2)
         for n, text in enumerate(texts, 1)
     )
-    return Frozen(rows, rows[:2], rows[:3], (), (), "", 0)
+    return Frozen(rows, rows[:2], rows[:3], (), (), "", 0, ())
 
 
 TEXTS = [f"row {n}" for n in range(27)]

@@ -6,7 +6,8 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Example, Message, Source
-from residency.evals.paraphrases import Paraphrases, surface_twin
+from residency.data.duplicates import wording
+from residency.evals.paraphrases import Paraphrases, asking, fault_of, surface_twin
 
 
 def example(asked, answer="label"):
@@ -70,6 +71,27 @@ def test_given_paraphrases_are_found_by_input_and_by_id(tmp_path):
     given.require_known([third, one])
     with pytest.raises(ResidencyError, match="of a training row"):
         given.require_known([third])
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Has my card been sent?", None),
+        ("where is MY card", "the words of the original"),
+        ("is it blue", "the words of another row"),
+        ("My card: late-delivery?", None),  # words of the answer, and not one after the other
+        ("Is this a card, delivery?", "quotes the answer"),
+        ("Is this a carddelivery?", None),
+    ],
+)
+def test_what_is_wrong_with_the_wording_of_a_paraphrase(text, fault):
+    row, other = example("Where is my card?", "card_delivery"), example("Is it blue?")
+    assert fault_of(row, asking(row, text), {wording(row), wording(other)}) == fault
+
+
+def test_an_answer_that_the_original_quotes_may_be_quoted():
+    row = example("Is it warm or cold?", "Warm.")
+    assert fault_of(row, asking(row, "Cold or warm?"), set()) is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def frozen(train=90, test=()):
         )
 
     trained = side("rows.jsonl", (f"row {n}" for n in range(train)))
-    return Frozen(trained, side("rows.jsonl", ["held out"]), side("test.jsonl", test), (), (), "", 0)
+    return Frozen(trained, side("rows.jsonl", ["held out"]), side("test.jsonl", test), (), (), "", 0, ())
 
 
 def wanting(share, suites=("general", "safety"), file=None):
