@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from residency.core.records import Source, fingerprint
 from residency.data.duplicates import words
@@ -17,6 +18,20 @@ from residency.data.twins.find import Twins, group_by_wording, neighbours
 SIDES = ("train", "validation", "test")
 _SHARE, _LEAST = 0.05, 10
 """The largest cluster that similarity makes: this share of the wordings, or so many."""
+
+
+class New(NamedTuple):
+    """A row whose input is to be locked: words are made of many rows only as they are written."""
+
+    row: Checked
+    side: str
+    left_out: bool
+
+    @property
+    def locked(self) -> Locked:
+        """Its entry in the lock."""
+        example = self.row.example
+        return Locked(words(example), self.side, example.group, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -78,23 +93,25 @@ def _named(row: Checked, cluster: str) -> Checked:
 
 def newly_locked(
     placed: Mapping[str, Iterable[Checked]], left_out: Collection[Source], locked: Iterable[Locked]
-) -> list[Locked]:
+) -> list[New]:
     """Each input that has a side and was not locked before, once for each of its groups.
 
     `left_out` are the rows that were taken off their sides again, as twins of test rows.
     """
-    known: set[tuple[str, str, bool]] = set()
+    known: dict[tuple[str, bool], set[str]] = defaultdict(set)
+    """Wordings by group and by whether they were left out; those of any group are without one as well."""
     for before in locked:
         wording = fingerprint(before.words)
-        known |= {(wording, before.group, before.left_out), (wording, "", before.left_out)}
-    new: list[Locked] = []
+        for group in (before.group, ""):
+            known[group, before.left_out].add(wording)
+    new: list[New] = []
     for side, rows in placed.items():
         for row in rows:
-            example = row.example
-            key = (row.wording, example.group, example.source in left_out)
-            if key not in known:
-                known |= {key, (row.wording, "", key[2])}
-                new.append(Locked(words(example), side, *key[1:]))
+            out = row.example.source in left_out
+            if row.wording not in known[row.example.group, out]:
+                new.append(New(row, side, out))
+                for group in (row.example.group, ""):
+                    known[group, out].add(row.wording)
     return new
 
 
