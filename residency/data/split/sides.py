@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -57,24 +57,37 @@ def place(
     fates = [_torn(row, sides) for row in rows if len(sides := ties.of_locked(row)) > 1]
     torn = {fate.source for fate in fates}
     rows = [row for row in rows if row.example.source not in torn]
-    new = group_by_wording(row for row in rows if row.wording not in side_of)
-    clusters = _clusters(new, bonds.twins)
-    free: dict[str, Sequence[str]] = {}
-    for members in clusters:
-        sides = ties.of([row for wording in members for row in new[wording]])
-        if len(sides) > 1:
-            fates += [_torn(row, sides) for wording in members for row in new[wording]]
-        elif sides:
-            side_of |= dict.fromkeys(members, next(iter(sides)))
-        else:
-            free[min(members)] = members
-    for name, side in _draw(rows, free, side_of, (wanted, seed)).items():
-        side_of |= dict.fromkeys(free[name], side)
+    bound, free, left_out = _bind(rows, bonds.twins, ties, side_of)
+    side_of |= bound
+    drawn = _draw(rows, free, side_of, (wanted, seed))
+    side_of.update((wording, drawn[name]) for wording, name in free.items())
     placed: dict[str, list[Checked]] = {side: [] for side in SIDES}
     for row in rows:
         if row.wording in side_of:
             placed[side_of[row.wording]].append(row)
-    return placed, fates
+    return placed, [*fates, *left_out]
+
+
+def _bind(
+    rows: Iterable[Checked], twins: Sequence[Twins], ties: _Ties, side_of: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str], list[Fate]]:
+    """Of rows that no lock holds, by wording: the side it is bound to, or the name of its free cluster.
+
+    And the fates of those that would join two sides.
+    """
+    new = group_by_wording(row for row in rows if row.wording not in side_of)
+    bound: dict[str, str] = {}
+    free: dict[str, str] = {}
+    torn: list[Fate] = []
+    for members in _clusters(new, twins):
+        sides = ties.of([row for wording in members for row in new[wording]])
+        if len(sides) > 1:
+            torn += [_torn(row, sides) for wording in members for row in new[wording]]
+        elif sides:
+            bound |= dict.fromkeys(members, next(iter(sides)))
+        else:
+            free |= dict.fromkeys(members, min(members))
+    return bound, free, torn
 
 
 def in_clusters(rows: Sequence[Checked], twins: Sequence[Twins]) -> list[Checked]:
@@ -158,6 +171,8 @@ class _Ties:
     def of(self, rows: Iterable[Checked]) -> dict[str, str]:
         """Each side that the rows belong to, with the row or the group there that binds them."""
         sides: dict[str, str] = {}
+        if not self._side_of:
+            return sides
         for row in rows:
             for _, wording in self._near.get(row.wording, ()):
                 if side := self._side_of.get(wording):
@@ -178,7 +193,7 @@ def _in_order(sides: Mapping[str, str]) -> dict[str, str]:
     return {side: sides[side] for side in SIDES if side in sides}
 
 
-def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> list[list[str]]:
+def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> Iterator[list[str]]:
     """Wordings that must stay together."""
     groups: dict[str, list[str]] = {}
     for wording, rows in new.items():
@@ -192,18 +207,17 @@ def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> l
 
 def _draw(
     rows: Sequence[Checked],
-    free: Mapping[str, Sequence[str]],
+    free: Mapping[str, str],
     side_of: Mapping[str, str],
     how: tuple[Mapping[str, int], int],
 ) -> dict[str, str]:
-    """Draw a side for each free cluster, given the rows that have one."""
-    name_of = {wording: name for name, members in free.items() for wording in members}
+    """Draw a side for each cluster that `free` names, given the rows that have one."""
     clusters: dict[str, Labels] = {}
     of_one: dict[str, Labels] = {}
     """The counts of one row with a label: most clusters are one row, and share them."""
     present: dict[str, Labels] = {side: Counter() for side in SIDES}
     for row, label in zip(rows, label_each(rows), strict=True):
-        if name := name_of.get(row.wording):
+        if name := free.get(row.wording):
             one = of_one.setdefault(label, Counter((label,)))
             clusters[name] = clusters[name] + one if name in clusters else one
         elif side := side_of.get(row.wording):
