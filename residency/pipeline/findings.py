@@ -50,7 +50,8 @@ def tell_findings(
     findings = sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
     roots = naming_roots(inputs.files)
     suspects = _queue(findings, fates, shown_names(inputs.files["train"], roots["train"]))
-    shown = {row.source for rows in (suspects, *(one.rows for one in findings)) for row in rows[:_SHOWN]}
+    shown = {suspect.source for suspect in suspects[:_SHOWN]}
+    shown |= {flag.source for finding in findings for flag in finding.rows[:_SHOWN]}
     readings = (rows_at(file, roots[role], shown) for role, file in inputs.files.items())
     told = _Told(inputs.recipe, {source: row for rows in readings for source, row in rows.items()})
     document = {
