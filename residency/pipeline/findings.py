@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,14 @@ from residency.core.collector import without_collector
 from residency.core.errors import UnfitData
 from residency.core.recipe import Recipe, Split
 from residency.core.records import Source
-from residency.core.workspace import write_json, write_jsonl, write_text
+from residency.core.workspace import copy_file, write_json, write_jsonl, write_text
 from residency.data.check import Examination
 from residency.data.checks.redact import without_secrets
-from residency.data.excerpt import example_in, excerpt, rows_at, shorten
+from residency.data.excerpt import excerpt, rows_at, shorten
 from residency.data.findings import Finding, Flag
 from residency.data.ledger import Checked, Fate, count_fates, with_checks
 from residency.data.mending.review import Suspect, queue
+from residency.data.reading.read import shown_names
 from residency.data.reading.row import Row
 from residency.data.reading.sources import naming_roots
 from residency.data.split.freeze import Frozen
@@ -34,17 +35,25 @@ _WORST_FIRST = ("error", "warning", "note")
 
 @without_collector()
 def tell_findings(
-    inputs: Inputs, examination: Examination, outcome: Frozen | UnfitData | None, folder: Path
+    inputs: Inputs,
+    examination: Examination,
+    outcome: Frozen | UnfitData | None,
+    frozen: Path | None,
+    folder: Path,
 ) -> None:
     """Write `ledger.jsonl`, `check.json`, `review.jsonl` and `check.html`.
 
-    `outcome` is the split, or why training refuses the rows: their fates are then the files they come from.
+    `outcome` is the split, written to the folder `frozen`, or why training refuses the rows: their fates are
+    then the files they come from.
     """
     fates, found, leaks = _outcome(examination, inputs.recipe.split, outcome)
     findings = sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
-    rows = _flagged_rows(inputs.files, findings)
-    suspects = _queue(inputs.recipe, findings, fates, rows["train"])
-    told = _Told(inputs.recipe, {source: row for found in rows.values() for source, row in found.items()})
+    roots = naming_roots(inputs.files)
+    suspects = _queue(findings, fates, shown_names(inputs.files["train"], roots["train"]))
+    shown = {suspect.source for suspect in suspects[:_SHOWN]}
+    shown |= {flag.source for finding in findings for flag in finding.rows[:_SHOWN]}
+    readings = (rows_at(file, roots[role], shown) for role, file in inputs.files.items())
+    told = _Told(inputs.recipe, {source: row for rows in readings for source, row in rows.items()})
     document = {
         "rows": len(fates),
         "files": {role: [file.name, examination.rows[role]] for role, file in inputs.files.items()},
@@ -57,7 +66,10 @@ def tell_findings(
         "lengths": _lengths(examination.examples["train"]),
     }
     top = [told.suspect(suspect) for suspect in suspects[:_SHOWN]]
-    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+    if frozen is None:
+        write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+    else:
+        copy_file(frozen / "ledger.jsonl", folder / "ledger.jsonl")
     write_jsonl(folder / "review.jsonl", (suspect.to_json() for suspect in suspects))
     write_json(folder / "check.json", document)
     write_text(folder / "check.html", render_data_page(document, top))
@@ -90,23 +102,12 @@ def _refusals(refusal: UnfitData | None) -> Iterator[Finding]:
         yield Finding("training-refuses", "error", what, (), error.fix)
 
 
-def _flagged_rows(files: Mapping[str, Path], findings: Sequence[Finding]) -> dict[str, dict[Source, Row]]:
-    """The rows that any check fired on, by the role of their file."""
-    flagged = {flag.source for finding in findings for flag in finding.rows}
-    roots = naming_roots(files)
-    return {role: rows_at(file, roots[role], flagged) for role, file in files.items()}
-
-
-def _queue(
-    recipe: Recipe, findings: Sequence[Finding], fates: Sequence[Fate], rows: Mapping[Source, Row]
-) -> list[Suspect]:
-    unusable = {fate.source for fate in fates if fate.fate in ("refused", "over-long")}
-    ids = {}
-    for source, row in rows.items():
-        example = example_in(row, recipe.data)
-        if example is not None and source not in unusable:
-            ids[source] = example.id
-    return queue(findings, ids)
+def _queue(findings: Sequence[Finding], fates: Sequence[Fate], train: Collection[str]) -> list[Suspect]:
+    """The rows of the files `train` to look at, of those that can be used."""
+    flagged = {flag.source for finding in findings for flag in finding.rows if flag.source.file in train}
+    usable = (fate for fate in fates if fate.fate not in ("refused", "over-long"))
+    ids = {fate.source: fate.example_id for fate in usable if fate.source in flagged}
+    return queue(findings, {source: id for source, id in ids.items() if id is not None})
 
 
 class _Told:

@@ -283,7 +283,7 @@ class Workflow(Running):
                 split = self._split
                 if split is None and "freeze" in stages:
                     split = Frozen.read(stages["freeze"])
-                tell_findings(self.inputs, examination, split or refusal, folder)
+                tell_findings(self.inputs, examination, split or refusal, stages.get("freeze"), folder)
 
             folder = self._stage("findings", self.inputs.findings(str(refusal or "")), build)
             self._note("stopped after check", {name: path.name for name, path in stages.items()})

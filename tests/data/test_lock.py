@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ def frozen(rows: Sequence[Checked], locked: list[Locked]) -> tuple[Frozen, list[
     kept = {"train": tuple(rows), "validation": (), "test": ()}
     examination = Examination(kept, (), (), {"train": len(rows)}, find_twins(rows, 0.8))
     split = freeze(examination, Split(test=6, validation=4), locked=locked)
-    return split, [*locked, *split.locked]
+    return split, [*locked, *(new.locked for new in split.new)]
 
 
 def numbers(split: Frozen) -> dict[str, list[int]]:
@@ -169,7 +168,7 @@ def test_what_drop_twins_left_out_stays_out_while_its_twin_is_in_the_test() -> N
     others = [row(question(300 + i), 300 + i) for i in range(3)]
     first = split(ROWS, test, [], drop=True)
     assert {fate.source.row for fate in first.fates if fate.fate == "twin"} == twins
-    more, lock = [*ROWS, row(question(99), 99)], list(first.locked)
+    more, lock = [*ROWS, row(question(99), 99)], [new.locked for new in first.new]
     assert len(lock) == len(ROWS)
     second = split(more, test, lock, drop=False)
     assert {fate.source.row for fate in second.fates if fate.fate == "twin"} == twins
@@ -182,7 +181,7 @@ def test_what_drop_twins_left_out_stays_out_while_its_twin_is_in_the_test() -> N
 def stage(tmp_path: Path) -> Path:
     folder = tmp_path / "stage"
     folder.mkdir()
-    write_jsonl(folder / LOCKED, [asdict(Locked("user a", "test", "g"))])
+    write_jsonl(folder / LOCKED, [Locked("user a", "test", "g").to_json()])
     return folder
 
 

@@ -154,3 +154,9 @@ def test_prompt_and_completion_as_turns() -> None:
 
 def test_an_answer_that_is_a_json_list_stays_text() -> None:
     assert example({"prompt": "ask", "completion": '[{"a": 1}]'}).answer == '[{"a": 1}]'
+
+
+def test_rows_with_the_same_label_share_its_turn() -> None:
+    one, other = (example({"input": ask, "output": "".join(["car", "d"])}) for ask in ("first", "second"))
+    assert one.messages[-1] is other.messages[-1]
+    assert one.messages[-1] == Message("assistant", "card")

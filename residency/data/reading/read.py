@@ -18,7 +18,7 @@ from residency.data.reading.json_file import read_json, read_jsonl
 from residency.data.reading.packed import PACKED
 from residency.data.reading.row import Row, no_rows, unreadable
 
-__all__ = ["Listing", "Row", "list_files", "read_rows", "shown_name"]
+__all__ = ["Listing", "Row", "list_files", "read_rows", "shown_name", "shown_names"]
 
 _TEXT: dict[str, Callable[[Path, str], Iterator[Row]]] = {
     ".jsonl": read_jsonl,
@@ -92,6 +92,11 @@ def shown_name(file: Path, root: Path) -> str:
     """The name by which a user is told of `file`; bytes that are not UTF-8 are written out."""
     name = file.name if file == root else file.relative_to(root).as_posix()
     return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def shown_names(source: Path, root: Path) -> set[str]:
+    """The names of all files with rows that `source` consists of, as seen from `root`."""
+    return {shown_name(file, root) for file in list_files(source).files}
 
 
 def _ending(file: Path) -> str:

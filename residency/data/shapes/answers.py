@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from residency.core.records import Message, Role
+from residency.data.labels import LONGEST
 from residency.data.shapes.shape import Draft, Shape, text_of
 from residency.data.shapes.tools import TOOL_COLUMNS, tools_of
 from residency.data.shapes.turns import given, read_turns
@@ -21,9 +22,19 @@ def pair(input: str, output: str) -> Shape:
 
     def read(content: Mapping[str, Any]) -> Draft:
         question, answer = (text_of(content[name], f"'{name}'") for name in (input, output))
-        return Draft((Message("user", question), Message("assistant", answer)))
+        return Draft((Message("user", question), answer_of(answer)))
 
     return Shape("input and answer", (input, output), (), read)
+
+
+def answer_of(text: str) -> Message:
+    """The assistant's turn; short ones, as labels are, are one object for all rows that say the same."""
+    return _short(text) if len(text) < LONGEST else Message("assistant", text)
+
+
+@lru_cache(maxsize=1024)
+def _short(text: str) -> Message:
+    return Message("assistant", text)
 
 
 def half(content: Mapping[str, Any], name: str, role: Role) -> tuple[Message, ...]:
@@ -44,7 +55,7 @@ def _read_instruction(content: Mapping[str, Any]) -> Draft:
     question = text_of(content["instruction"], "'instruction'")
     if content.get("input") is not None and (more := text_of(content["input"], "'input'")).strip():
         question = f"{question}\n\n{more}"
-    return Draft((Message("user", question), Message("assistant", text_of(content["output"], "'output'"))))
+    return Draft((Message("user", question), answer_of(text_of(content["output"], "'output'"))))
 
 
 def _read_text(content: Mapping[str, Any]) -> Draft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from residency.core.collector import without_collector
@@ -16,7 +16,7 @@ from residency.data.duplicates import words
 from residency.data.findings import Finding, plural
 from residency.data.ledger import Checked, Fate, with_checks
 from residency.data.split.lock import LOCKED, Locked
-from residency.data.split.sides import SIDES, Bonds, in_clusters, newly_locked, place
+from residency.data.split.sides import SIDES, Bonds, New, in_clusters, newly_locked, place
 from residency.data.twins.find import Twins, find_twin_words
 from residency.data.twins.leaks import find_leaks, leak_findings, leave_out_twins, require_no_overlap
 
@@ -37,15 +37,15 @@ class Frozen:
     test_hash: str
     leaks: int
     """Test rows that ask what a training row asks, word for word or nearly so."""
-    locked: tuple[Locked, ...]
-    """The inputs drawn for the first time, to be added to the lock."""
+    new: tuple[New, ...] = field(default=(), compare=False)
+    """The inputs drawn for the first time; of a split that was read, `locked.jsonl` alone has them."""
 
     def write(self, folder: Path) -> None:
         """Write the rows of each side, `ledger.jsonl`, `locked.jsonl` and `frozen.json`."""
         for side, rows in zip(SIDES, (self.train, self.validation, self.test), strict=True):
             write_jsonl(folder / f"{side}.jsonl", (row.to_json() for row in rows))
         write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in self.fates))
-        write_jsonl(folder / LOCKED, (locked.__dict__ for locked in self.locked))
+        write_jsonl(folder / LOCKED, (new.locked.to_json() for new in self.new))
         findings = [finding.to_json() for finding in self.findings]
         content = {"test_hash": self.test_hash, "leaks": self.leaks, "findings": findings}
         write_json(folder / "frozen.json", content)
@@ -67,9 +67,7 @@ class Frozen:
             raise ResidencyError(what, str(folder / "test.jsonl"), fix)
         fates = tuple(Fate.from_json(row) for row in read_jsonl(folder / "ledger.jsonl"))
         findings = tuple(Finding.from_json(finding) for finding in content["findings"])
-        locked = tuple(Locked(**row) for row in read_jsonl(folder / LOCKED))
-        told = content["test_hash"], content["leaks"], locked
-        return Frozen(train, validation, test, fates, findings, *told)
+        return Frozen(train, validation, test, fates, findings, content["test_hash"], content["leaks"])
 
 
 @without_collector()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -27,7 +28,7 @@ LOCKED = "locked.jsonl"
 _ENTRY = re.compile(r"(\d+)-([0-9a-f]+)\.jsonl")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Locked:
     """An input by its words, the side it is on, and a group it belongs to; of several groups, one each."""
 
@@ -36,6 +37,10 @@ class Locked:
     group: str = ""
     left_out: bool = False
     """Whether `split.drop_twins` left it out of its side: it stays out while a twin of it is in the test."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as it is written; its keys are the fields."""
+        return {"words": self.words, "side": self.side, "group": self.group, "left_out": self.left_out}
 
 
 @dataclass(frozen=True)

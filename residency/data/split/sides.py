@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from residency.core.records import Source, fingerprint
 from residency.data.duplicates import words
@@ -17,6 +18,20 @@ from residency.data.twins.find import Twins, group_by_wording, neighbours
 SIDES = ("train", "validation", "test")
 _SHARE, _LEAST = 0.05, 10
 """The largest cluster that similarity makes: this share of the wordings, or so many."""
+
+
+class New(NamedTuple):
+    """A row whose input is to be locked: words are made of many rows only as they are written."""
+
+    row: Checked
+    side: str
+    left_out: bool
+
+    @property
+    def locked(self) -> Locked:
+        """Its entry in the lock."""
+        example = self.row.example
+        return Locked(words(example), self.side, example.group, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -42,24 +57,37 @@ def place(
     fates = [_torn(row, sides) for row in rows if len(sides := ties.of_locked(row)) > 1]
     torn = {fate.source for fate in fates}
     rows = [row for row in rows if row.example.source not in torn]
-    new = group_by_wording(row for row in rows if row.wording not in side_of)
-    clusters = _clusters(new, bonds.twins)
-    free: dict[str, Sequence[str]] = {}
-    for members in clusters:
-        sides = ties.of([row for wording in members for row in new[wording]])
-        if len(sides) > 1:
-            fates += [_torn(row, sides) for wording in members for row in new[wording]]
-        elif sides:
-            side_of |= dict.fromkeys(members, next(iter(sides)))
-        else:
-            free[min(members)] = members
-    for name, side in _draw(rows, free, side_of, (wanted, seed)).items():
-        side_of |= dict.fromkeys(free[name], side)
+    bound, free, left_out = _bind(rows, bonds.twins, ties, side_of)
+    side_of |= bound
+    drawn = _draw(rows, free, side_of, (wanted, seed))
+    side_of.update((wording, drawn[name]) for wording, name in free.items())
     placed: dict[str, list[Checked]] = {side: [] for side in SIDES}
     for row in rows:
         if row.wording in side_of:
             placed[side_of[row.wording]].append(row)
-    return placed, fates
+    return placed, [*fates, *left_out]
+
+
+def _bind(
+    rows: Iterable[Checked], twins: Sequence[Twins], ties: _Ties, side_of: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str], list[Fate]]:
+    """Of rows that no lock holds, by wording: the side it is bound to, or the name of its free cluster.
+
+    And the fates of those that would join two sides.
+    """
+    new = group_by_wording(row for row in rows if row.wording not in side_of)
+    bound: dict[str, str] = {}
+    free: dict[str, str] = {}
+    torn: list[Fate] = []
+    for members in _clusters(new, twins):
+        sides = ties.of([row for wording in members for row in new[wording]])
+        if len(sides) > 1:
+            torn += [_torn(row, sides) for wording in members for row in new[wording]]
+        elif sides:
+            bound |= dict.fromkeys(members, next(iter(sides)))
+        else:
+            free |= dict.fromkeys(members, min(members))
+    return bound, free, torn
 
 
 def in_clusters(rows: Sequence[Checked], twins: Sequence[Twins]) -> list[Checked]:
@@ -78,23 +106,25 @@ def _named(row: Checked, cluster: str) -> Checked:
 
 def newly_locked(
     placed: Mapping[str, Iterable[Checked]], left_out: Collection[Source], locked: Iterable[Locked]
-) -> list[Locked]:
+) -> list[New]:
     """Each input that has a side and was not locked before, once for each of its groups.
 
     `left_out` are the rows that were taken off their sides again, as twins of test rows.
     """
-    known: set[tuple[str, str, bool]] = set()
+    known: dict[tuple[str, bool], set[str]] = defaultdict(set)
+    """Wordings by group and by whether they were left out; those of any group are without one as well."""
     for before in locked:
         wording = fingerprint(before.words)
-        known |= {(wording, before.group, before.left_out), (wording, "", before.left_out)}
-    new: list[Locked] = []
+        for group in (before.group, ""):
+            known[group, before.left_out].add(wording)
+    new: list[New] = []
     for side, rows in placed.items():
         for row in rows:
-            example = row.example
-            key = (row.wording, example.group, example.source in left_out)
-            if key not in known:
-                known |= {key, (row.wording, "", key[2])}
-                new.append(Locked(words(example), side, *key[1:]))
+            out = row.example.source in left_out
+            if row.wording not in known[row.example.group, out]:
+                new.append(New(row, side, out))
+                for group in (row.example.group, ""):
+                    known[group, out].add(row.wording)
     return new
 
 
@@ -141,6 +171,8 @@ class _Ties:
     def of(self, rows: Iterable[Checked]) -> dict[str, str]:
         """Each side that the rows belong to, with the row or the group there that binds them."""
         sides: dict[str, str] = {}
+        if not self._side_of:
+            return sides
         for row in rows:
             for _, wording in self._near.get(row.wording, ()):
                 if side := self._side_of.get(wording):
@@ -161,7 +193,7 @@ def _in_order(sides: Mapping[str, str]) -> dict[str, str]:
     return {side: sides[side] for side in SIDES if side in sides}
 
 
-def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> list[list[str]]:
+def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> Iterator[list[str]]:
     """Wordings that must stay together."""
     groups: dict[str, list[str]] = {}
     for wording, rows in new.items():
@@ -175,18 +207,17 @@ def _clusters(new: Mapping[str, Sequence[Checked]], twins: Sequence[Twins]) -> l
 
 def _draw(
     rows: Sequence[Checked],
-    free: Mapping[str, Sequence[str]],
+    free: Mapping[str, str],
     side_of: Mapping[str, str],
     how: tuple[Mapping[str, int], int],
 ) -> dict[str, str]:
-    """Draw a side for each free cluster, given the rows that have one."""
-    name_of = {wording: name for name, members in free.items() for wording in members}
+    """Draw a side for each cluster that `free` names, given the rows that have one."""
     clusters: dict[str, Labels] = {}
     of_one: dict[str, Labels] = {}
     """The counts of one row with a label: most clusters are one row, and share them."""
     present: dict[str, Labels] = {side: Counter() for side in SIDES}
     for row, label in zip(rows, label_each(rows), strict=True):
-        if name := name_of.get(row.wording):
+        if name := free.get(row.wording):
             one = of_one.setdefault(label, Counter((label,)))
             clusters[name] = clusters[name] + one if name in clusters else one
         elif side := side_of.get(row.wording):

@@ -28,7 +28,8 @@ _MISSED = 0.01
 """The chance that a pair of just the similarity looked for meets in no bucket."""
 _NEIGHBOURS = 50
 """In a bucket of many texts each is compared with so many after it, in the order of the alphabet."""
-_BATCH = 4096
+_BATCH = 1024
+_HALF = np.uint64(32)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 _SAMPLE, _WINDOW, _SHARE, _LEAST = 1000, 32, 0.05, 20
@@ -121,8 +122,8 @@ def _grams(text: str) -> frozenset[str]:
 
 def _sketch(
     texts: Sequence[str], keys: Sequence[str], threshold: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-    """The last byte of each value of each text's MinHash, and the text's buckets, one a band.
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """The last byte of each value of each text's MinHash, and for each band the texts' buckets.
 
     Texts with different keys share no bucket.
     """
@@ -131,7 +132,7 @@ def _sketch(
     size = band_size(threshold)
     used = PERMUTATIONS // size * size
     sketches = np.empty((len(texts), PERMUTATIONS), np.uint8)
-    buckets = np.empty((len(texts), PERMUTATIONS // size), np.uint64)
+    buckets = np.empty((PERMUTATIONS // size, len(texts)), np.uint32)
     for begin in range(0, len(texts), _BATCH):
         rows = slice(begin, begin + _BATCH)
         hashes, offsets = _shingles(texts[rows])
@@ -143,7 +144,7 @@ def _sketch(
         for place in range(size):
             bucket = (bucket ^ values[:, place:used:size]) * _FACTOR
             bucket ^= bucket >> np.uint64(29)
-        buckets[rows] = bucket
+        buckets[:, rows] = (bucket >> _HALF).T
     return sketches, buckets
 
 
@@ -169,18 +170,19 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint
 
 
 def _candidates(
-    sketches: NDArray[np.uint8], buckets: NDArray[np.uint64], threshold: float
+    sketches: NDArray[np.uint8], buckets: NDArray[np.uint32], threshold: float
 ) -> Iterator[tuple[int, int]]:
     """Pairs of rows, i < j, that stand close in a bucket and look similar enough; each once, in order.
 
     Of a pair at the threshold the share of equal values is that less three standard deviations at least,
     but for one in 700.
     """
-    count = len(buckets)
+    count = len(sketches)
+    places = np.arange(count, dtype=np.uint64)
     pairs = [np.empty(0, np.int64)]
-    for band in buckets.T:
-        order = np.argsort(band, kind="stable")
-        sorted_band = band[order]
+    for band in buckets:
+        ordered = np.sort((band.astype(np.uint64) << _HALF) | places)  # faster than argsort
+        sorted_band, order = ordered >> _HALF, ordered.astype(np.uint32).astype(np.int64)
         for step in range(1, _NEIGHBOURS + 1):
             (shared,) = np.nonzero(sorted_band[step:] == sorted_band[:-step])
             if not len(shared):

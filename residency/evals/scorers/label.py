@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from residency.core.errors import ResidencyError
 from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
@@ -31,6 +32,7 @@ def label(expected: str, got: str) -> Score:
     return Score(0.0, False, differs("", expected.strip(), got.strip() or None))
 
 
+@lru_cache(maxsize=1024)
 def _label(text: str) -> str:
     text = text.lstrip(_AROUND).rstrip(_AROUND + ".").casefold()
     return _JOINT.sub(" ", text).strip()
