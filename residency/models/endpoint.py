@@ -55,8 +55,12 @@ class Reply:
 
     @property
     def content(self) -> str:
-        """The message's text; where the model declined in a field of its own, that."""
-        return str(self.message.get("content") or self.message.get("refusal") or "")
+        """The message's text, of several parts those of text; where the model declined in a field, that."""
+        content = self.message.get("content")
+        if isinstance(content, list):  # a model that thinks may give its thoughts as a part
+            parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+            content = "".join(str(part.get("text") or "") for part in parts)
+        return str(content or self.message.get("refusal") or "")
 
 
 def chat(endpoint: Endpoint, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> dict[str, Any]:
@@ -72,7 +76,8 @@ class Client:
     twice. The key stands in the header of a call and nowhere else; where a server repeats it, it is masked.
 
     Raises:
-        ResidencyError: the endpoint's key is not set.
+        ResidencyError: the endpoint's key is not set, or the proxy or certificates of the environment are
+            not to be had.
     """
 
     endpoint: Endpoint
@@ -87,9 +92,15 @@ class Client:
         self._secret = _read_key(self.endpoint)
         headers = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
         here = urlsplit(self.endpoint.url).scheme == "http"  # which the recipe allows on this machine alone
-        self._http = httpx.Client(
-            headers=headers, timeout=self.endpoint.timeout, trust_env=not here, verify=_trusted()
-        )
+        try:
+            self._http = httpx.Client(
+                headers=headers, timeout=self.endpoint.timeout, trust_env=not here, verify=_trusted()
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL):
+            # what it says is left out: a proxy's address may hold a password
+            what = "The proxy or the certificates that the environment names cannot be used."
+            fix = "Correct HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE; for SOCKS pip install httpx[socks]."
+            raise ResidencyError(what, self.endpoint.url, fix) from None
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +225,9 @@ def _reply(text: str, seconds: float) -> Reply:
     answer = json.loads(text)
     choice, usage = answer["choices"][0], answer.get("usage") or {}
     message = {key: choice["message"].get(key) for key in ("content", "refusal", "tool_calls")}
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    prompt, completion = (usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    told = isinstance(prompt, int) and isinstance(completion, int)
+    counts = (prompt, completion) if told else (None, None)
     return Reply(message, *counts, str(choice.get("finish_reason")), seconds)
 
 
@@ -250,6 +263,8 @@ def _told(status: int, text: str, endpoint: Endpoint) -> tuple[str, str]:
         return problem, f"Lower concurrency, wait, or raise the account's limit. {_AGAIN}"
     if status in _BUSY:
         return problem, f"Wait a while. {_AGAIN}"
+    if _error(text).get("code") == "context_length_exceeded":
+        return problem, "Show less: candidates.few_shot, retrieved, passages; or take a model with more room."
     return problem, "Correct the address or the model's name; the server does not take this question."
 
 

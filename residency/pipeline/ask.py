@@ -61,10 +61,13 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
     test = [row.example for row in rows.test]
     scored, incomplete, spent = [], [], {}
     for remote in recipe.candidates.remote:
-        report.say(f"  {len(test)} test rows are sent to {remote.url}")
         model = RemoteModel(remote)
         local = prompted(recipe, instructions, model, train, max(recipe.candidates.few_shot))
-        for candidate in local[1:] or local:
+        asked = local[1:] or local
+        shown = any(candidate.shots or candidate.retrievers for candidate in asked)
+        beside = ", with the training rows and passages shown beside them" if shown else ""
+        report.say(f"  {len(test):,} test rows are sent to {remote.url}{beside}")
+        for candidate in asked:
             named = replace(candidate, name=f"{remote.name}/{candidate.name}")
             try:
                 answered = _score_test(named, test, recipe, report)
