@@ -49,4 +49,4 @@ def _is_plain(folder: Path) -> bool:
         return False
     told, base = json.loads(settings.read_bytes()), json.loads((folder / "config.json").read_bytes())
     named = told.get("tokenizer_class") in _PLAIN and "auto_map" not in told
-    return named and base.get("model_type") == "llama"
+    return named and base.get("model_type") == "llama" and "model_name" not in base

@@ -247,7 +247,8 @@ def _with_data(workflow: Workflow, train: Path) -> Workflow:
 
 def _require_done(root: Workflow) -> None:
     file = root.folder / "run.json"
-    if not file.is_file() or read_json(file)["status"] != "done":
-        what = f"This recipe, as it and its files stand, has no finished run: {root.name} is missing."
+    status = read_json(file)["status"] if file.is_file() else "missing"
+    if status != "done":
+        what = f"This recipe, as it and its files stand, has no finished run: {root.name} is {status}."
         fix = "Run it first: residency run, with the same recipe and the same --set."
         raise ResidencyError(what, str(root.workspace.runs), fix)

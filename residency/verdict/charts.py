@@ -100,11 +100,14 @@ def curve_svg(curve: Sequence[CurvePoint], best_step: int) -> Markup:
 
 
 def learning_svg(curve: LearningCurvePart) -> Markup:
-    """The share right by training rows, each doubling as wide as the next; the last is foreseen."""
+    """The share right by training rows, each doubling as wide as the next; the last is foreseen, if any."""
     last, shares = curve.points[-1], [(point.mean, point.interval) for point in curve.points]
-    low, high = (last.mean + gain for gain in curve.interval)
-    shares.append((min(1.0, max(0.0, last.mean + curve.gain)), Interval(max(0.0, low), min(1.0, high))))
-    rows = [point.rows for point in curve.points] + [2 * last.rows]
+    rows = [point.rows for point in curve.points]
+    foreseen = 2 * last.rows if curve.outlook != "falls" else None
+    if foreseen:
+        low, high = (last.mean + gain for gain in curve.interval)
+        shares.append((min(1.0, max(0.0, last.mean + curve.gain)), Interval(max(0.0, low), min(1.0, high))))
+        rows.append(foreseen)
     floor = math.floor(10 * min(interval.low for _, interval in shares)) / 10
     ceiling = math.ceil(10 * max(interval.high for _, interval in shares)) / 10
     reach = max(ceiling - floor, 0.1)
@@ -120,9 +123,11 @@ def learning_svg(curve: LearningCurvePart) -> Markup:
         parts.append(_text(f"{100 * floor + 10 * tick:.0f} %", _x(1), y - 4, "tick", "end"))
     across = [0.06 + 0.8 * math.log(n / rows[0]) / math.log(rows[-1] / rows[0]) for n in rows]
     ends = [(x, place(share)) for x, (share, _) in zip(across, shares, strict=True)]
-    parts += [_line(ends[:-1], "validation"), _line(ends[-2:], "train")]
+    parts.append(_line(ends[: len(curve.points)], "validation"))
+    if foreseen:
+        parts.append(_line(ends[-2:], "train"))
     for x, n, (share, interval) in zip(across, rows, shares, strict=True):
-        kind = "plain" if n == rows[-1] else "strong"
+        kind = "plain" if n == foreseen else "strong"
         ys = [round(24 + _PLOT * place(of), 2) for of in (interval.low, interval.high, share)]
         parts.append(
             Markup(
@@ -132,7 +137,8 @@ def learning_svg(curve: LearningCurvePart) -> Markup:
         )
         parts.append(_text(f"{count(n)} rows", _x(x), 24 + _PLOT + 18, "tick", "middle"))
     told = "; ".join(f"{count(n)} {percent(share)}" for n, (share, _) in zip(rows, shares, strict=True))
-    return _svg(parts, 24 + _PLOT + 24, f"Held-out rows right by training rows, the last foreseen: {told}")
+    title = f"Held-out rows right by training rows{', the last foreseen' if foreseen else ''}: {told}"
+    return _svg(parts, 24 + _PLOT + 24, title)
 
 
 def _line(points: Sequence[tuple[float, float]], kind: str) -> Markup:

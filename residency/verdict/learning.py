@@ -50,11 +50,11 @@ def measure_learning(
 
 def outlook(gain: Interval, little: float) -> Outlook:
     """What the interval of the gain says, where less than `little` is none worth having."""
-    if gain.low > 0:
-        return "rises"
     if gain.high < 0:
         return "falls"
-    return "flat" if gain.high < little else "cannot tell"
+    if gain.high < little:
+        return "flat"
+    return "rises" if gain.low > 0 else "cannot tell"
 
 
 def _point(count: int, rows: Sequence[Scored], confidence: float) -> LearningPointPart:

@@ -50,4 +50,4 @@ class LearningCurvePart(Part):
     interval: Interval
     """Bootstrap interval of `gain`: the same test rows drawn for all points."""
     outlook: Outlook
-    """`rises`: the interval is above 0; `falls`: below; `flat`: it ends below the verdict's tolerance."""
+    """By the interval: `falls` below 0; `flat` if it ends below the tolerance; `rises` above 0."""

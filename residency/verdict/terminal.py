@@ -98,6 +98,8 @@ def _learned(part: MemorisationPart) -> str:
 def _learning(curve: LearningCurvePart) -> str:
     """`625: 81.2 %, 1,250: 84.0 %, 2,500: 86.1 %; twice as many: +1.8 points (+0.4 to +3.1), rises`."""
     seen = ", ".join(f"{rows}: {share}" for rows, share in zip(*learning_points(curve), strict=True))
+    if curve.outlook == "falls":
+        return f"{seen}; falls"
     gain = f"{points(curve.gain)} points ({points_range(curve.interval)})"
     return f"{seen}; twice as many: {gain}, {curve.outlook}"
 

@@ -210,3 +210,25 @@ def test_a_key_that_is_not_there_or_is_none(monkeypatch):
         monkeypatch.setenv("SOME_KEY", held)
         error, calls = refusal(completion("x"), key_env="SOME_KEY")
         assert calls == 0 and said in error.what and "lines" not in str(error)
+
+
+def test_an_answer_in_parts_is_its_text():
+    parts = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "text", "text": "be"},
+        {"type": "text", "text": "cause"},
+    ]
+    with scripted(completion(parts)) as served:
+        assert ask(served).content == "because"
+
+
+def test_counts_that_are_no_numbers_are_not_told():
+    with scripted(completion("x", "many", 3)) as served:
+        assert (ask(served).prompt_tokens, ask(served).completion_tokens) == (None, None)
+
+
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks9://me:hunter2@nowhere:1")
+    with pytest.raises(ResidencyError) as caught:
+        ask(type("Served", (), {"url": "https://api.example.com/v1"}))
+    assert "proxy" in str(caught.value).lower() and "hunter2" not in str(caught.value)

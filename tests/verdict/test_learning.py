@@ -94,7 +94,8 @@ def test_advice_is_more_rows_or_better_ones_where_tuned_is_not_good_enough():
 @pytest.mark.parametrize(
     ("low", "high", "answer"),
     [
-        (0.001, 0.02, "rises"),
+        (0.001, 0.031, "rises"),
+        (0.001, 0.02, "flat"),
         (-0.01, 0.029, "flat"),
         (-0.05, -0.001, "falls"),
         (-0.01, 0.031, "cannot tell"),
@@ -136,6 +137,16 @@ def test_page_and_terminal_show_points_and_gain():
         assert figure in page
     assert "84: 60.0 %, 169: 72.0 %, 338: 80.0 %; twice as many: " + gain in out.getvalue()
     assert "<h2>More rows</h2>" not in render_html(report(rows(base=0, tuned=9)))
+
+
+def test_nothing_is_foreseen_of_a_curve_that_falls():
+    whole, _ = curve(120, 90, 60)
+    assert whole.learning_curve.outlook == "falls"
+    out = io.StringIO()
+    render_terminal(whole, Console(file=out, width=160))
+    assert "338: 40.0 %; falls" in out.getvalue() and "twice as many:" not in out.getvalue()
+    assert "foreseen" not in render_html(whole)
+    assert learning_svg(whole.learning_curve).count('<g class="plain">') == 0
 
 
 def test_the_points_are_drawn_to_scale_and_the_last_is_foreseen():
