@@ -99,7 +99,7 @@ class Bench:
 
     def watch(self, model: PreTrainedModel, renderer: Renderer) -> Callable[[], float] | None:
         """What gives the score of the model's answers, if training is to watch it."""
-        if self.recipe.train.watch == "loss":
+        if self.recipe.train.watch != "score":
             return None
         constraint = constraint_of(self.recipe.task, askable([row.example for row in self.rows.train]))
         answering = LocalModel(model, renderer, self.recipe.candidates.batch_size, constraint)

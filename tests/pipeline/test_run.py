@@ -208,6 +208,12 @@ def test_an_own_test_that_overlaps_is_refused_with_its_rows(line, recipe):
     assert "stands word for word" in run["error"]
 
 
+def test_nothing_is_answered_on_the_way_where_nothing_is_watched(copied):
+    copied.line("train", copied.recipe, "--set", "train.watch=nothing")
+    told = [read_json(file) for file in (copied.line.home / "stages").glob("train-*/training.json")]
+    assert len(told) == 2 and not any(point["score"] for training in told for point in training["curve"])
+
+
 def test_a_score_that_is_watched_stands_in_curve_report_and_result(copied):
     called = copied.line("run", copied.recipe, "--set", "train.watch=score", "--json")
     assert called.code == 0, called.err
