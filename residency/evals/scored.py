@@ -121,6 +121,11 @@ def was_cut_off(row: Scored) -> bool:
     return not row.passed and _CUT_OFF in row.reason
 
 
+def cluster_of(example: Example) -> str:
+    """What the row shares with those beside which it is no independent evidence."""
+    return example.cluster or example.group or wording(example)
+
+
 def _asked(example: Example) -> str:
     return next((turn.content for turn in reversed(example.prompt) if turn.role == "user"), "")
 
@@ -146,7 +151,7 @@ def _score(candidate: str, split: Split, scorer: Scorer, row: tuple[Example, Com
         completion_tokens=completion.completion_tokens,
         seconds=completion.seconds,
         parts=dict(score.parts),
-        cluster=example.cluster or example.group or wording(example),
+        cluster=cluster_of(example),
         retrieved=completion.retrieved,
         cached=completion.cached,
     )

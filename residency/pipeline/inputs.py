@@ -277,6 +277,10 @@ class Inputs:
         compare = fingerprint(self.compare(machine))
         return {"compare": compare, "similarity": self.recipe.candidates.similarity}
 
+    def blame(self, machine: Machine) -> dict[str, Any]:
+        """The tuned model's failures, and what the checks found of the training rows."""
+        return {**self.trace(machine), "freeze": fingerprint(self.freeze())}
+
     def part(self, machine: Machine, percent: int) -> dict[str, Any]:
         """A part of the training rows, and how they are trained on: as the run's own model was."""
         return {"train": fingerprint(self.train(machine)), "percent": percent}

@@ -11,11 +11,10 @@ from residency.candidates.prompted import Prompted
 from residency.core.progress import Advance, Reporter, no_progress
 from residency.core.recipe import Recipe
 from residency.core.records import Example
-from residency.data.duplicates import wording
 from residency.data.split.freeze import Frozen
 from residency.evals.memorisation import GIVEN_TOKENS, RECITED_TOKENS
 from residency.evals.paraphrases import Paraphrases, surface_twins
-from residency.evals.scored import Scored, Split, score_rows
+from residency.evals.scored import Scored, Split, cluster_of, score_rows
 from residency.evals.scorers import scorer_of
 from residency.models.language_model import LocalModel
 from residency.pipeline.askable import askable
@@ -132,7 +131,7 @@ def _recite(
             prompt_tokens=went_on.prompt_tokens,
             completion_tokens=RECITED_TOKENS,
             seconds=went_on.seconds,
-            cluster=example.cluster or example.group or wording(example),
+            cluster=cluster_of(example),
         )
         for example, went_on in zip(examples, found, strict=True)
         if went_on is not None

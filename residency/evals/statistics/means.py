@@ -8,10 +8,7 @@ import numpy as np
 
 from residency.evals.statistics.clusters import cluster_sums
 from residency.evals.statistics.intervals import Interval
-
-_RESAMPLES = 1999
-_SEED = 0
-_AT_A_TIME = 250
+from residency.evals.statistics.resampling import bootstrap
 
 
 def bootstrap_difference(
@@ -28,18 +25,6 @@ def bootstrap_difference(
     ratios = totals / sizes
     if len(totals) < 2 or np.ptp(ratios) < 1e-12:
         return Interval(float(ratios[0]), float(ratios[0]))
-    from scipy import stats
-
-    drawn = stats.bootstrap(
-        (totals, sizes),
-        lambda totals, sizes, axis: totals.sum(axis) / sizes.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_AT_A_TIME,
-        confidence_level=confidence,
-        method="BCa",
-        rng=np.random.default_rng(_SEED),
+    return bootstrap(
+        (totals, sizes), lambda totals, sizes, axis: totals.sum(axis) / sizes.sum(axis), confidence, "BCa"
     )
-    low, high = drawn.confidence_interval
-    return Interval(float(low), float(high))

@@ -12,14 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from residency.evals.statistics.clusters import cluster_sums
 from residency.evals.statistics.intervals import Interval
-
-_RESAMPLES = 1999
-_SEED = 0
-_AT_A_TIME = 250
+from residency.evals.statistics.resampling import bootstrap
 
 
 class Doubling(NamedTuple):
@@ -57,19 +53,7 @@ def foresee_doubling(
     slope, _ = _fit(logs, [of_cluster.sum() for of_cluster in sums[:-1]], sums[-1].sum())
     if len(sums[-1]) < 2:
         return Doubling(-float(slope), float(gain(*sums)), Interval(-1.0, 1.0))
-    drawn = stats.bootstrap(
-        sums,
-        gain,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=_AT_A_TIME,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(_SEED),
-    )
-    low, high = drawn.confidence_interval
-    return Doubling(-float(slope), float(gain(*sums)), Interval(float(low), float(high)))
+    return Doubling(-float(slope), float(gain(*sums)), bootstrap(sums, gain, confidence, "percentile"))
 
 
 def _fit(
