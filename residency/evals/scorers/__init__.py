@@ -20,15 +20,8 @@ from residency.evals.scorers import (
     regex,
     rouge_l,
 )
-from residency.evals.scorers.registry import (
-    EXPECTED,
-    Score,
-    Scorer,
-    get_scorer,
-    scorer,
-    scorer_names,
-    scorer_of,
-)
+from residency.evals.scorers.registry import Scorer, get_scorer, scorer, scorer_names, scorer_of
+from residency.evals.scorers.score import EXPECTED, Score
 
 __all__ = [
     "EXPECTED",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from residency.evals.scorers.registry import Score, marked, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, marked
 
 _ORDERS = range(1, 7)
 _BETA = 2

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, quote, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, quote
 
 _FENCE = re.compile(r"(?ms)^```[ \t]*(?:python|py)?[ \t]*\r?\n(.*?)^[ \t]*```")
 _LINE = re.compile(r'File "<stdin>", line (\d+)')

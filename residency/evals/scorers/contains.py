@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, differs
 
 
 @scorer("contains")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rapidfuzz.distance import Levenshtein
 
-from residency.evals.scorers.registry import Score, marked, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, marked
 
 
 @scorer("edit")

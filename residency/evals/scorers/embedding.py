@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from residency.evals.scorers.registry import Score, marked, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, marked
 
 
 @scorer("embedding", costly=True)

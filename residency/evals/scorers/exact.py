@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from residency.evals.scorers.registry import Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, differs
 
 
 @scorer("exact")

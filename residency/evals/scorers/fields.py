@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, differs, quote, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, differs, quote
 
 _FIX = "Write each answer as lines of the form `key: value`, or set task.scorer to 'exact'."
 

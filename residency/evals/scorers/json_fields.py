@@ -11,7 +11,8 @@ from typing import Any
 
 from residency.core.errors import ResidencyError
 from residency.evals.scorers.json_schema import schema_fault
-from residency.evals.scorers.registry import EXPECTED, Score, quote, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, quote
 
 _FENCE = re.compile(r"(?ims)^```[ \t]*(?:json)?[ \t]*\r?\n(.*?)^[ \t]*```")
 _LISTED_PATHS = 5

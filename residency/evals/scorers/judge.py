@@ -12,7 +12,8 @@ from typing import Any
 
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge
-from residency.evals.scorers.registry import Score, quote, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, quote
 
 LEAST_GOLDEN = 20
 """Fewer graded answers say too little of a judge."""

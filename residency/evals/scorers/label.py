@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, differs
 
 _AROUND = " \t\r\n\"'`“”„‘’«»"
 # A dash that begins a number is a sign, so that the labels -1 and 1 stay two.

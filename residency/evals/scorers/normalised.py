@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from residency.evals.scorers.registry import Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, differs
 
 _AROUND = ".,;:!?…\"'`()[]{}<>“”„‘’‚«»*_"
 

@@ -6,7 +6,8 @@ import re
 from decimal import Decimal
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, differs
 
 # Commas stand between thousands alone: 1,234.5 is one number, 1,5 are two.
 _WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import Rule, Score, marked
+from residency.evals.scorers.score import Rule, Score, marked
 
 _FORM = "Write it as: def name(expected: str, got: str) -> bool, or a number from 0 to 1, or a Score."
 

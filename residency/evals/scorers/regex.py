@@ -6,7 +6,8 @@ import re
 from functools import cache
 
 from residency.core.errors import ResidencyError
-from residency.evals.scorers.registry import EXPECTED, Score, differs, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import EXPECTED, Score, differs
 
 _KEY = "scoring.pattern"
 

@@ -10,31 +10,8 @@ from typing import Any, NamedTuple
 
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge, Recipe, Scoring
-
-EXPECTED = "the expected answer"
-"""Where a mistake is that scored rows tell by file and row."""
-
-_LONGEST_QUOTE = 80
-
-
-class Score(NamedTuple):
-    """What a scorer says of one answer."""
-
-    value: float
-    """From 0 to 1."""
-    passed: bool
-    reason: str
-    """Empty when passed, else what differs, e.g. `priority: expected 'high', got 'normal'`."""
-    parts: tuple[tuple[str, bool], ...] = ()
-    """Each part of the expected answer, such as a field, and whether it was right."""
-
-
-Rule = Callable[..., Score]
-"""A function of the expected answer and the answer got, with keyword-only parameters for what else it reads:
-keys of [scoring] by their names, `judge` for the section [judge], `prompt` for the row's last user turn.
-
-Raises ResidencyError where the expected answer itself is not of the rule's form.
-"""
+from residency.evals.scorers.own import load_rule
+from residency.evals.scorers.score import Rule, Score
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,7 @@ def get_scorer(name: str, scoring: Scoring | None = None, judge: Judge | None = 
         ResidencyError: there is none, or it does not read a setting that is given.
     """
     scoring, judge = scoring or Scoring(), judge or Judge()
-    entry = _own(name) if ".py:" in name else _SCORERS.get(name)
+    entry = _Entry(load_rule(name), costly=True) if ".py:" in name else _SCORERS.get(name)
     if entry is None:
         known = ", ".join(scorer_names())
         raise ResidencyError(f"There is no scorer '{name}'.", "task.scorer", f"Use one of: {known}.")
@@ -108,12 +85,6 @@ def scorer_of(recipe: Recipe) -> Scorer:
         ResidencyError: see `get_scorer`.
     """
     return get_scorer(recipe.task.scorer, recipe.scoring, recipe.judge)
-
-
-def _own(name: str) -> _Entry:
-    from residency.evals.scorers.own import load_rule
-
-    return _Entry(load_rule(name), costly=True)
 
 
 @cache
@@ -137,20 +108,3 @@ def _refuse_unread(name: str, reads: Set[str], scoring: Scoring, judge: Judge) -
             mistakes.append(ResidencyError(what, place, fix))
     if mistakes:
         raise SeveralErrors(mistakes)
-
-
-def quote(text: str) -> str:
-    """`text` in quotes on one line, cut where it is long: for reasons."""
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…")
-
-
-def differs(place: str, expected: str | None, got: str | None) -> str:
-    """One difference in words; `None` stands for nothing at all."""
-    words = ["nothing" if text is None else quote(text) for text in (expected, got)]
-    return f"{place + ': ' if place else ''}expected {words[0]}, got {words[1]}"
-
-
-def marked(name: str, value: float, pass_mark: float) -> Score:
-    """A likeness that passes from `pass_mark` on."""
-    passed = value >= pass_mark
-    return Score(value, passed, "" if passed else f"{name} {value:.2f}, below the mark of {pass_mark:g}")

@@ -6,7 +6,8 @@ import re
 
 from rapidfuzz.distance import LCSseq
 
-from residency.evals.scorers.registry import Score, marked, scorer
+from residency.evals.scorers.registry import scorer
+from residency.evals.scorers.score import Score, marked
 
 _WORD = re.compile(r"\w+")
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from residency.core.records import Completion, Likelihood
 from residency.evals.scored import Scored
 from residency.evals.scorers import Score
-from residency.evals.scorers.registry import differs, quote
+from residency.evals.scorers.score import differs, quote
 from residency.evals.suites.items import Item
 
 
