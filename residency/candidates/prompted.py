@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from residency.candidates.shown import Retriever, Shown, without_system
+from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Example, Message, with_system
 from residency.models.language_model import LanguageModel
+from residency.models.unanswerable import TooLong, Unanswerable
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,18 @@ class Prompted:
         return Shown(self.shots).beside((shown or Shown()).beside(prompt))
 
     def answer(self, examples: Sequence[Example], max_new_tokens: int, advance: Advance) -> list[Completion]:
-        """A completion for each example, with what was looked up for it."""
+        """A completion for each example, with what was looked up for it.
+
+        Raises:
+            ResidencyError: what is asked for an example is too long, or takes too much memory; names it.
+        """
+        try:
+            return self._answer(examples, max_new_tokens, advance)
+        except Unanswerable as error:
+            where = f"{examples[error.place].source}, asked as {self.name}: {error.where}"
+            raise ResidencyError(error.what, where, error.fix) from None
+
+    def _answer(self, examples: Sequence[Example], max_new_tokens: int, advance: Advance) -> list[Completion]:
         if not self.retrievers:
             return self.model.complete([self.conversation(e) for e in examples], max_new_tokens, advance)
         begun = time.perf_counter()
@@ -52,8 +65,7 @@ class Prompted:
         pairs = list(zip(examples, found, strict=True))
         shown = [self._with_room(example, wanted, max_new_tokens) for example, wanted in pairs]
         seconds = (time.perf_counter() - begun) / max(len(examples), 1)
-        asked = [self.conversation(example, fits) for example, fits in zip(examples, shown, strict=True)]
-        completions = self.model.complete(asked, max_new_tokens, advance)
+        completions = self._complete(examples, shown, max_new_tokens, advance)
         return [
             replace(
                 completion,
@@ -63,6 +75,32 @@ class Prompted:
             )
             for completion, fits, wanted in zip(completions, shown, found, strict=True)
         ]
+
+    def _complete(
+        self, examples: Sequence[Example], shown: list[Shown], max_new_tokens: int, advance: Advance
+    ) -> list[Completion]:
+        """Answers; where only a server knows its context, it is asked again with less of what it refused.
+
+        `shown` is shortened in place. What was answered is known by then, and asked of nobody again.
+        """
+        most = 0
+        while True:
+            done = 0
+
+            def forward(more: int, note: str) -> None:
+                nonlocal done, most
+                done += more
+                if done > most:
+                    advance(done - most, note)
+                    most = done
+
+            asked = [self.conversation(example, fits) for example, fits in zip(examples, shown, strict=True)]
+            try:
+                return self.model.complete(asked, max_new_tokens, forward)
+            except TooLong as error:
+                if not len(shown[error.place]):
+                    raise
+                shown[error.place] = shown[error.place].without_farthest()
 
     def _with_room(self, example: Example, shown: Shown, max_new_tokens: int) -> Shown:
         """As much of `shown` as the model's context holds beside the rest, the nearest kept."""

@@ -6,5 +6,6 @@ No file reading, no model, no rule on what a good example is may enter.
 
 from residency.chat.frame import Counts
 from residency.chat.renderer import Rendered, Renderer
+from residency.chat.template import TODAY
 
-__all__ = ["Counts", "Rendered", "Renderer"]
+__all__ = ["TODAY", "Counts", "Rendered", "Renderer"]

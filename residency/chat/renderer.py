@@ -72,6 +72,11 @@ class Renderer:
         return hash_of(content)
 
     @property
+    def is_dated(self) -> bool:
+        """Whether the template would write today's date; in all that is rendered it is `TODAY`."""
+        return self._template.is_dated
+
+    @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base's tokenizer, for those who need its vocabulary."""
         return self._template.tokenizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from jinja2 import TemplateError
@@ -20,11 +21,20 @@ TURNS_FIX = "Order the turns as it wants them: mostly a system turn or none, the
 
 CALLS_FIX = "Write the tools and their calls as it wants them, or name a base made for tools like these."
 
+TODAY = datetime(2024, 7, 26)
+"""The date that templates write as today's: else a model is served another prompt than it learned.
+
+It is the day that templates of Llama 3 write where they are given no clock.
+"""
+_CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+"""How a template asks for today's date, with its format."""
+
 
 class Template:
     """The template, run in transformers' own sandbox, and the tokenizer it was written for.
 
-    `arguments_as_text` is whether it wants a tool call's arguments as JSON text and not as an object.
+    `arguments_as_text` is whether it wants a tool call's arguments as JSON text and not as an object,
+    `is_dated` whether it would write today's date; it writes `TODAY` instead.
 
     Raises:
         ResidencyError: the tokenizer has no chat template, or is not one of the `tokenizers` library.
@@ -37,11 +47,12 @@ class Template:
         self.tokenizer = tokenizer
         self.arguments_as_text = arguments_as_text
         try:
-            self.source = tokenizer.get_chat_template()
-            self.tool_source = tokenizer.get_chat_template(tools=[])
+            sources = tokenizer.get_chat_template(), tokenizer.get_chat_template(tools=[])
         except ValueError:
             fix = "Name an instruct model: its tokenizer brings the chat template it was trained with."
             raise ResidencyError("The base's tokenizer has no chat template.", "base.model", fix) from None
+        self.source, self.tool_source = map(_without_clock, sources)
+        self.is_dated = (self.source, self.tool_source) != sources
 
     def text(self, conversation: Conversation, *, generation_prompt: bool = False) -> str:
         """The conversation as the template writes it.
@@ -54,6 +65,7 @@ class Template:
         try:
             text = self.tokenizer.apply_chat_template(
                 self._messages(conversation),
+                chat_template=self.tool_source if conversation.tools else self.source,
                 tools=list(conversation.tools) or None,  # type: ignore[arg-type]
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
@@ -107,3 +119,8 @@ class Template:
         text = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         assert isinstance(text, str)
         return text
+
+
+def _without_clock(source: str) -> str:
+    """The template with the date in the place of each question for it: transformers takes no clock."""
+    return _CLOCK.sub(lambda asked: json.dumps(TODAY.strftime(asked[2])), source)

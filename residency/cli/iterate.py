@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from residency.pipeline.reviewing import Review
     from residency.verdict.proposals import Proposal
 
+_LEAST = 0.5
+"""Suspicion from which on a suggestion is accepted unasked."""
 _SHOWN = 3
 """Rows won and lost shown in the terminal."""
 _FRESH = (
@@ -29,9 +31,7 @@ _FRESH = (
 @click.option(
     "--suspicion",
     type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="With --accept: the least at which a suggestion is taken.",
+    help="With --accept: the least at which a suggestion is taken, 0.5 if not given.",
 )
 @click.option(
     "--accept",
@@ -45,7 +45,7 @@ def command(
     as_json: bool,
     run: str | None,
     accept: Literal["suggested"] | None,
-    suspicion: float,
+    suspicion: float | None,
 ) -> None:
     """Judge the training rows of RECIPE that failures blame, train on the mended file, tell the change.
 
@@ -54,15 +54,18 @@ def command(
     """
     from residency.pipeline import iterating
 
+    if suspicion is not None and not accept:
+        raise click.UsageError("--suspicion goes with --accept suggested.")
+    least = _LEAST if suspicion is None else suspicion
     start = iterating.find_start(open_workflow(recipe, overrides), run)
     proposals, passes = iterating.read_proposals(start), iterating.count_passes(start.workflow)
     review = iterating.open_proposals(start, proposals)
     if not as_json:
         _tell_start(start, passes, review)
     if accept:
-        accepted = iterating.accept_suggested(review, suspicion)
+        accepted = iterating.accept_suggested(review, least)
         if not as_json:
-            click.echo(f"{accepted:,} of them accepted: suggested, at a suspicion of {suspicion:g} or more.")
+            click.echo(f"{accepted:,} of them accepted: suggested, at a suspicion of {least:g} or more.")
     elif not as_json:
         _ask(review)
     mended = iterating.mend(start)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Tell memory, time and cost of training RECIPE, from a short probe on this machine.
 
-    Time and cost are those of training to the last epoch; the baselines and the comparison are not in.
+    Time and cost are those of training to the last epoch, the learning curve's parts included where one is
+    wanted; what is not in is told.
     """
     workflow = open_workflow(recipe, overrides)
     forecast = workflow.forecast()
@@ -97,12 +98,18 @@ def _time(forecast: Forecast, recipe: Recipe) -> list[tuple[str, str]]:
         f"steps {duration(time.steps)}, validation {duration(time.validation)}, "
         f"checkpoints {duration(time.checkpoints)}"
     )
+    if recipe.verdict.learning_curve:
+        parts += f", learning curve {duration(time.learning_curve)}"
     lines = [("time", f"{duration(time.total)} at most: {parts}")]
     if price is not None:
         lines.append(
             ("cost", f"{amount(time.cost(price), recipe.prices.currency)} at most, at {price:g} an hour")
         )
-    left_out = ["baselines and comparison"]
+    left_out = [f"baselines and comparison, each answering {forecast.test_rows:,} test rows"]
+    if recipe.verdict.learning_curve:
+        left_out.append("the answers of the learning curve's parts")
+    if recipe.regression.suites:
+        left_out.append("the suites")
     if recipe.train.watch == "score":
         left_out.append("answers to validation rows while training")
     if recipe.sweep.varied:

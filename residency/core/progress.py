@@ -120,6 +120,11 @@ def choose_reporter() -> Reporter:
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 
+def say(text: str) -> None:
+    """One line for the user, from where no reporter is at hand."""
+    choose_reporter().say(text)
+
+
 def duration(seconds: float) -> str:
     """`7.4 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 60:

@@ -82,6 +82,8 @@ class Remote(Endpoint):
     """No call is made that could bring the cost of all answers above this; what is left out is reported."""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     """Longest answer in tokens, thinking included; without it `task.max_new_tokens`."""
+    constrain: bool = True
+    """Whether `task.constrain` holds for its answers too, by `response_format`; not every server takes it."""
     concurrency: int = Field(4, ge=1, le=64)
     """Calls under way at a time."""
 

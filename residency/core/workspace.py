@@ -20,12 +20,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from residency.core.errors import ResidencyError
+from residency.core.held import held
 from residency.core.records import fingerprint
 
 FOLDER = ".residency"
@@ -159,9 +159,10 @@ class Workspace:
         final = self.folder / "stages" / f"{name}-{key}"
         partial = self.folder / "stages" / ".partial" / final.name
         self._prepare(partial)
-        with FileLock(partial.with_suffix(".lock")):
+        with held(partial.with_suffix(".lock"), f"the stage {name}", partial) as sign:
             if (final / "stage.json").is_file():
                 return final, True
+            sign()
             if not resumable:
                 shutil.rmtree(partial, ignore_errors=True)
             try:
@@ -201,11 +202,11 @@ class Workspace:
         return self.folder / "runs"
 
     def run_names(self) -> list[str]:
-        """Names of all runs, newest first."""
+        """Names of all runs, the one that was begun last first."""
         if not self.runs.is_dir():
             return []
         folders = [f for f in self.runs.iterdir() if (f / "run.json").is_file()]
-        return [f.name for f in sorted(folders, key=lambda f: f.stat().st_mtime, reverse=True)]
+        return [folder.name for folder in sorted(folders, key=_begun, reverse=True)]
 
     def run(self, name: str) -> Path:
         """The folder of the run called `name`, of the only one that begins so, or of the `latest`.
@@ -225,3 +226,15 @@ class Workspace:
         what = f"Several runs begin with '{name}'." if found else f"There is no run '{name}'."
         listing = ", ".join(names[:5]) or "none yet"
         raise ResidencyError(what, str(self.runs), f"Name one of: {listing}. `residency runs` lists all.")
+
+
+def _begun(run: Path) -> tuple[float, float]:
+    """When the run was begun; in the same second, when its folder was changed.
+
+    So too where `run.json` is damaged: that is told where it is read.
+    """
+    changed = run.stat().st_mtime
+    try:
+        return datetime.fromisoformat(read_json(run / "run.json")["created"]).timestamp(), changed
+    except (OSError, ValueError, LookupError, TypeError):
+        return changed, changed

@@ -1,6 +1,7 @@
 """What an answer may be: the tokens that may come next, so that greedy decoding stays within a form.
 
-Labels are held to by a trie of their tokens, exact and small; JSON Schemas by llguidance, an extra.
+Labels are held to by a trie of their tokens, exact and small; JSON Schemas by llguidance, an extra. A model
+behind an API is held to a JSON Schema by its server.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 
+_LABEL = "label"
+"""The key under which a model behind an API gives a label."""
 _BLANKS = r"[ \t\r\n]{1,40}"
 """Between the parts of a JSON text: enough for any indentation, and not for a model that runs in place."""
 
@@ -40,12 +43,26 @@ class Guide(Protocol):
 class Constraint(Protocol):
     """The form of all answers to a task."""
 
-    def begin(self, renderer: Renderer, asked: Conversation) -> Callable[[], Guide]:
-        """What makes a guide for each answer of the model that `renderer` renders for.
+    @property
+    def around(self) -> int:
+        """Tokens at most that an API's answer takes beside the answer itself."""
+
+    def begin(self, renderer: Renderer, asked: Conversation, most: int) -> Callable[[], Guide]:
+        """What makes a guide for each answer, of up to `most` tokens, of the model `renderer` renders for.
 
         Raises:
-            ResidencyError: the form cannot be held to with this base.
+            ResidencyError: the form cannot be held to with this base, or in so many tokens.
         """
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of what a model behind an API is to say.
+
+        Raises:
+            ResidencyError: there is none to read.
+        """
+
+    def read(self, said: str) -> str:
+        """The answer in what such a model said; all of it where it did not keep to the schema."""
 
 
 def answer_ids(renderer: Renderer, asked: Conversation, turns: Sequence[Message]) -> list[list[int]]:
@@ -102,11 +119,40 @@ class Labels:
 
     texts: tuple[str, ...]
 
-    def begin(self, renderer: Renderer, asked: Conversation) -> Callable[[], Guide]:
+    @property
+    def around(self) -> int:
+        """A token is a byte or more; some models write blanks."""
+        return 2 * len(json.dumps({_LABEL: ""}))
+
+    def begin(self, renderer: Renderer, asked: Conversation, most: int) -> Callable[[], Guide]:
         """Guides that share a trie."""
         turns = [Message("assistant", text) for text in self.texts]
-        root = grow_trie(answer_ids(renderer, asked, turns))
+        sequences = answer_ids(renderer, asked, turns)
+        longest, text = max((len(ids), text) for ids, text in zip(sequences, self.texts, strict=True))
+        if longest > most:
+            what = f"The label {text!r} takes {longest} tokens, and an answer has room for {most}."
+            fix = f"Set task.max_new_tokens = {longest} or more, or shorten the label in the rows."
+            raise ResidencyError(what, "task.max_new_tokens", fix)
+        root = grow_trie(sequences)
         return lambda: LabelGuide(root, renderer.stop_ids)
+
+    def json_schema(self) -> dict[str, Any]:
+        """An object with a label, since an API's answer in JSON is an object."""
+        label = {"type": "string", "enum": list(self.texts)}
+        return {
+            "type": "object",
+            "properties": {_LABEL: label},
+            "required": [_LABEL],
+            "additionalProperties": False,
+        }
+
+    def read(self, said: str) -> str:
+        """The label alone."""
+        try:
+            label = json.loads(said)[_LABEL]
+        except (ValueError, LookupError, TypeError):
+            return said
+        return label if isinstance(label, str) else said
 
 
 class SchemaGuide:
@@ -141,8 +187,13 @@ class Schema:
 
     file: Path
 
-    def begin(self, renderer: Renderer, asked: Conversation) -> Callable[[], Guide]:
-        """Guides that are copies of one matcher."""
+    @property
+    def around(self) -> int:
+        """Nothing stands around it."""
+        return 0
+
+    def begin(self, renderer: Renderer, asked: Conversation, most: int) -> Callable[[], Guide]:
+        """Guides that are copies of one matcher; JSON that fills `most` tokens is cut off."""
         require_llguidance()
         from llguidance import LLMatcher
         from llguidance.hf import from_tokenizer
@@ -159,6 +210,15 @@ class Schema:
             raise ResidencyError(what, str(self.file), "Write the schema without it.")
         ahead = renderer.lead_ids
         return lambda: SchemaGuide(matcher.deep_copy(), ahead)
+
+    def json_schema(self) -> dict[str, Any]:
+        """The schema as it stands in the file."""
+        schema: dict[str, Any] = json.loads(read_schema(self.file))
+        return schema
+
+    def read(self, said: str) -> str:
+        """All of it."""
+        return said
 
 
 def read_schema(file: Path) -> str:

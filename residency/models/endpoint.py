@@ -20,10 +20,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from residency.core.errors import ResidencyError
+from residency.core.progress import say
 from residency.core.recipe import Endpoint
 from residency.core.records import fingerprint
 from residency.core.workspace import read_json, unwritable, write_json
+from residency.models.api_error import error_of, is_too_long, refused_parameters, refuses_form, words_of
 from residency.models.source import cache_folder
+from residency.models.unanswerable import TooLong
 
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0
@@ -38,6 +41,17 @@ _LEAST_SECRET = 12
 """Characters of a key from which on answers are searched for it: `EMPTY` and `none` guard nothing."""
 _AGAIN = "Answers that came are kept: run the same command again, and only the others are asked for."
 _LOCKS: dict[str, Lock] = {}
+_TELLING = Lock()
+_FREE = (
+    "Set constrain = false in this model's [[candidates.remote]], so that it answers freely; or change "
+    "task.schema_file: strict schemas name all keys as required and set additionalProperties to false."
+)
+_SHORTER = (
+    "Show less (candidates.few_shot, retrieved, passages), shorten task.instructions, lower max_tokens, "
+    "or take a model with more room."
+)
+_REFUSED: dict[tuple[str, str], set[str]] = {}
+"""Parameters that a server does not take, by its address and the model."""
 
 Body = Mapping[str, Any]
 
@@ -68,6 +82,11 @@ def chat(endpoint: Endpoint, messages: Sequence[Mapping[str, Any]], **parameters
     return {"model": endpoint.model, "messages": list(messages), "temperature": 0, "seed": 0, **parameters}
 
 
+def strictly(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The `response_format` that holds an answer to a JSON Schema."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": dict(schema)}}
+
+
 @dataclass
 class Client:
     """Calls of one endpoint; may be shared by threads. A context manager, which closes its connections.
@@ -84,11 +103,11 @@ class Client:
     sleep: Callable[[float], None] = time.sleep
     _resume: float = 0.0
     """The clock's time before which the server, being busy, wants no call of any thread."""
-    _refused: set[str] = field(default_factory=set)
-    """Parameters that the server does not take."""
+    _refused: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the key."""
+        self._refused = _REFUSED.setdefault((place_of(self.endpoint), self.endpoint.model), set())
         self._secret = _read_key(self.endpoint)
         headers = {"Authorization": f"Bearer {self._secret}"} if self._secret else {}
         here = urlsplit(self.endpoint.url).scheme == "http"  # which the recipe allows on this machine alone
@@ -114,6 +133,7 @@ class Client:
         """The reply to the body, known or new; threads that ask the same wait for one call.
 
         Raises:
+            TooLong: the model's context has no room for the question and an answer.
             ResidencyError: no answer came, and asking again did not help.
         """
         file = _file(self.endpoint, body)
@@ -147,15 +167,19 @@ class Client:
                 problem = str(error) or type(error).__name__
                 fix = f"Is the address right, and the server up? {_AGAIN}"
             except (ValueError, LookupError, TypeError, AttributeError):
-                problem = _words(told) or "what came is no chat completion"
+                problem = words_of(told) or "what came is no chat completion"
                 fix = "Correct the address: it often ends in /v1."
             else:
                 if self._goes_without(response.status_code, told, sent):
                     continue
-                if response.status_code == 400 and str(_error(told).get("code")) in _DECLINED:
+                if is_too_long(response.status_code, told):
+                    raise self._too_long(told)
+                if response.status_code == 400 and str(error_of(told).get("code")) in _DECLINED:
                     seconds = time.perf_counter() - begun
-                    return Reply({"refusal": _words(told)}, 0, 0, "content_filter", seconds)
+                    return Reply({"refusal": words_of(told)}, 0, 0, "content_filter", seconds)
                 problem, fix = _told(response.status_code, told, self.endpoint)
+                if "response_format" in body and refuses_form(response.status_code, told):
+                    self._give_up(f"it takes no answers of this form, {problem}", _FREE)
                 asked_for = _retry_after(response)
                 if not _is_passing(response.status_code, told) or (asked_for or 0) > _LONGEST_WAIT:
                     self._give_up(problem, fix)
@@ -179,10 +203,19 @@ class Client:
 
     def _goes_without(self, status: int, text: str, sent: Body) -> bool:
         """Whether the server refused a parameter of the call that it can be asked without from now on."""
-        named = str(_error(text).get("param") or text) if status in (400, 422) else ""
-        refused = {name for name in _NOT_NEEDED if name in sent and name in named}
-        self._refused |= refused
+        refused = refused_parameters(status, text, [name for name in _NOT_NEEDED if name in sent])
+        with _TELLING:
+            for name in sorted(refused - self._refused):
+                instead = f"; {_ELSEWHERE[name]} is sent instead" if name in _ELSEWHERE else ""
+                said = words_of(text) or "its server does not take it"
+                say(f"  {self.endpoint.model}: {name} is not sent from now on{instead} ({said})")
+                self._refused.add(name)
         return bool(refused)
+
+    def _too_long(self, text: str) -> TooLong:
+        said = words_of(text) or "its server refuses it"
+        what = f"A prompt and its answer are too long for the model '{self.endpoint.model}': {said}."
+        return TooLong(what, place_of(self.endpoint), _SHORTER)
 
 
 def place_of(endpoint: Endpoint) -> str:
@@ -231,27 +264,13 @@ def _reply(text: str, seconds: float) -> Reply:
     return Reply(message, *counts, str(choice.get("finish_reason")), seconds)
 
 
-def _error(text: str) -> dict[str, Any]:
-    """What the API's error object says; empty where there is none."""
-    try:
-        error = json.loads(text)["error"]
-    except (ValueError, LookupError, TypeError):
-        return {}
-    return error if isinstance(error, dict) else {"message": error}
-
-
-def _words(text: str) -> str:
-    """What the server itself says is wrong, on one line."""
-    return " ".join(str(_error(text).get("message") or "").split())[:300].rstrip(".")
-
-
 def _is_passing(status: int, text: str) -> bool:
-    return status in _BUSY and _error(text).get("code") != "insufficient_quota"
+    return status in _BUSY and error_of(text).get("code") != "insufficient_quota"
 
 
 def _told(status: int, text: str, endpoint: Endpoint) -> tuple[str, str]:
     """What the status and the server's own words say is wrong, and what to do."""
-    words = _words(text)
+    words = words_of(text)
     problem = f"status {status}" + (f", {words}" if words else "")
     if status in (401, 403):
         if not endpoint.key_env:
@@ -263,8 +282,6 @@ def _told(status: int, text: str, endpoint: Endpoint) -> tuple[str, str]:
         return problem, f"Lower concurrency, wait, or raise the account's limit. {_AGAIN}"
     if status in _BUSY:
         return problem, f"Wait a while. {_AGAIN}"
-    if _error(text).get("code") == "context_length_exceeded":
-        return problem, "Show less: candidates.few_shot, retrieved, passages; or take a model with more room."
     return problem, "Correct the address or the model's name; the server does not take this question."
 
 

@@ -16,6 +16,7 @@ from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from residency.core.progress import Advance, no_progress
 from residency.models.attention import Trunk, attend, require_attention_only, require_plain
 from residency.models.constrain import Guide
+from residency.models.out_of_memory import DoesNotFitError, answer_in_batches, does_not_fit, within_memory
 
 NAME = "residency_prefix"
 _TOKENS = 16_384
@@ -105,27 +106,39 @@ def generate(
     Prompts of like length are answered together, padded on the left of what they do not share; where
     they are long, fewer than `batch_size` of them.
     `seconds` is a batch's time divided by its rows; the shared prefix is charged to all alike.
+
+    Raises:
+        Unanswerable: a prompt and its answer do not fit into memory on their own.
     """
     results = [Generated() for _ in prompts]
     if not prompts:
         return results
     begun = time.perf_counter()
     shared = _shared_prefix(prompts) if _sees_all(model, prompts, max_new_tokens) else 0
-    prefix = _compute_prefix(model, prompts[0][:shared]) if shared else ()
+    try:
+        with within_memory(prompts):
+            prefix = _compute_prefix(model, prompts[0][:shared]) if shared else ()
+    except DoesNotFitError:
+        raise does_not_fit(shared, 0) from None
     prefix_seconds = (time.perf_counter() - begun) / len(prompts)
+
+    def answer(chosen: Sequence[int]) -> None:
+        begun = time.perf_counter()
+        answers = [Generated() for _ in chosen]
+        own = [prompts[i][shared:] for i in chosen]
+        guides = [guide() for _ in chosen] if guide else []
+        _Batch(model, prefix, shared, own, answers, guides).run(max_new_tokens, frozenset(stop_ids))
+        share = (time.perf_counter() - begun) / len(chosen)
+        for i, answered in zip(chosen, answers, strict=True):
+            answered.seconds = share + prefix_seconds
+            results[i] = answered
+        advance(len(chosen), "")
+
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    own_lengths = [len(p) - shared + max_new_tokens for p in prompts]
+    lengths = [shared + own for own in own_lengths]
     with _prefix_attention_in(model):
-        for chosen in batches(order, [len(p) - shared + max_new_tokens for p in prompts], batch_size):
-            begun = time.perf_counter()
-            own = [prompts[i][shared:] for i in chosen]
-            guides = [guide() for _ in chosen] if guide else []
-            _Batch(model, prefix, shared, own, [results[i] for i in chosen], guides).run(
-                max_new_tokens, frozenset(stop_ids)
-            )
-            share = (time.perf_counter() - begun) / len(chosen)
-            for i in chosen:
-                results[i].seconds = share + prefix_seconds
-            advance(len(chosen), "")
+        answer_in_batches(batches(order, own_lengths, batch_size), lengths, answer, model.device)
     return results
 
 

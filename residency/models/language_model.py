@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 from transformers import PreTrainedModel
 
 from residency.chat import Renderer
-from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Likelihood, Message
 from residency.models.constrain import Constraint, answer_ids
 from residency.models.generate import generate
 from residency.models.likelihood import Question, answer_likelihoods
+from residency.models.unanswerable import TooLong
 
 
 class Continued(NamedTuple):
@@ -61,13 +61,13 @@ class LocalModel:
         """Answer in batches of up to `batch_size`; a prefix that all share is computed once.
 
         Raises:
-            ResidencyError: a prompt and its answer do not fit the model's context.
+            TooLong: a prompt and its answer do not fit the model's context.
         """
         prompts = [self.renderer.prompt_ids(c) for c in conversations]
-        self._require_room(max((len(p) for p in prompts), default=0) + max_new_tokens)
+        self._require_room([len(prompt) + max_new_tokens for prompt in prompts])
         guide = None
         if self.constraint and conversations:
-            guide = self.constraint.begin(self.renderer, conversations[0])
+            guide = self.constraint.begin(self.renderer, conversations[0], max_new_tokens)
         answers = generate(
             self.model,
             prompts,
@@ -94,11 +94,10 @@ class LocalModel:
         """How likely each of the turns is as the answer to its conversation, without the stop token.
 
         Raises:
-            ResidencyError: a prompt and its answer do not fit the model's context.
+            TooLong: a prompt and its answer do not fit the model's context.
         """
         rendered = [self._question(conversation, turns) for conversation, turns in questions]
-        longest = (len(q.prompt) + max(map(len, q.answers)) for q in rendered)
-        self._require_room(max(longest, default=0))
+        self._require_room([len(q.prompt) + max(map(len, q.answers)) for q in rendered])
         return answer_likelihoods(self.model, rendered, batch_size=self.batch_size, advance=advance)
 
     def continue_answers(
@@ -109,12 +108,12 @@ class LocalModel:
         None where the answer is shorter than both together.
 
         Raises:
-            ResidencyError: a prompt and its answer do not fit the model's context.
+            TooLong: a prompt and its answer do not fit the model's context.
         """
         rendered = [self._question(conversation, [turn]) for conversation, turn in answered]
         long = [i for i, question in enumerate(rendered) if len(question.answers[0]) >= given + tokens]
         prompts = [[*rendered[i].prompt, *rendered[i].answers[0][:given]] for i in long]
-        self._require_room(max(map(len, prompts), default=0) + tokens)
+        self._require_room([len(prompt) + tokens for prompt in prompts])
         found = generate(
             self.model,
             prompts,
@@ -144,10 +143,13 @@ class LocalModel:
         tokens: int = self.model.config.get_text_config().max_position_embeddings
         return tokens
 
-    def _require_room(self, tokens: int) -> None:
+    def _require_room(self, lengths: Sequence[int]) -> None:
+        """Refuse the longest of what is asked together, where it is too long."""
+        tokens = max(lengths, default=0)
         if tokens > self._context:
-            raise ResidencyError(
+            raise TooLong(
                 f"A prompt and its answer take {tokens} tokens, and the base holds {self._context}.",
                 "task.instructions, candidates.few_shot, task.max_new_tokens",
                 "Shorten the instructions, take fewer examples, or use a base with a longer context.",
+                lengths.index(tokens),
             )

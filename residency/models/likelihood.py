@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from residency.core.progress import Advance, no_progress
 from residency.core.records import Likelihood
+from residency.models.out_of_memory import answer_in_batches
 
 _ANSWER_TOKENS = 2048
 """Tokens of answers, padding included, whose logits are computed at once."""
@@ -37,13 +38,16 @@ def answer_likelihoods(
     most = max((len(question.answers) for question in questions), default=1)
     longest = max((len(answer) for question in questions for answer in question.answers), default=1)
     step = max(1, min(batch_size, _ANSWER_TOKENS // longest) // most)
-    for start in range(0, len(order), step):
-        chosen = order[start : start + step]
-        batch = [questions[i] for i in chosen]
-        logprobs = iter(_batch_logprobs(model, batch).tolist())
+    batches = [order[start : start + step] for start in range(0, len(order), step)]
+
+    def answer(chosen: Sequence[int]) -> None:
+        logprobs = iter(_batch_logprobs(model, [questions[i] for i in chosen]).tolist())
         for i in chosen:
             results[i] = [Likelihood(next(logprobs), len(answer)) for answer in questions[i].answers]
         advance(len(chosen), "")
+
+    lengths = [len(question.prompt) + max(map(len, question.answers)) for question in questions]
+    answer_in_batches(batches, lengths, answer, model.device)
     return results
 
 

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Condition
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.recipe import Remote
 from residency.core.records import Completion, Conversation, Message, ToolCall, fingerprint, join_calls
-from residency.models.endpoint import Body, Client, Reply, chat, known
+from residency.models.endpoint import Body, Client, Reply, chat, known, strictly
+from residency.models.unanswerable import TooLong
+
+if TYPE_CHECKING:
+    from residency.models.constrain import Constraint
 
 
 class CapReached(ResidencyError):
@@ -63,9 +67,10 @@ class RemoteModel:
     started again; they are there without a call, a key or a price.
     """
 
-    def __init__(self, remote: Remote, spent: float = 0.0) -> None:
+    def __init__(self, remote: Remote, spent: float = 0.0, constraint: Constraint | None = None) -> None:
         """Nothing is asked yet; `spent` is what other stages have spent under the same cap."""
         self.remote, self.budget = remote, Budget(remote.max_cost, spent)
+        self.constraint = constraint if remote.constrain else None
         self._counted: set[str] = set()
 
     def complete(
@@ -89,26 +94,36 @@ class RemoteModel:
         """As `complete`; none for those that could not be asked for the money.
 
         Raises:
+            TooLong: a conversation does not fit the model's context.
             ResidencyError: a call failed for good; calls under way are waited for, and their answers kept.
         """
-        bodies = [_body(self.remote, conversation, max_new_tokens) for conversation in conversations]
+        most, form = self.remote.max_tokens or max_new_tokens, dict[str, Any]()
+        if self.constraint:
+            most += self.constraint.around
+            form = {"response_format": strictly(self.constraint.json_schema())}
+        bodies = [_body(self.remote, conversation, most, **form) for conversation in conversations]
         asked = [fingerprint(body) for body in bodies]
-        rows, replies = Counter(asked), dict[str, Reply]()
-        for key, reply in self._replies(dict(zip(asked, bodies, strict=True))):
+        rows, replies, first = Counter(asked), dict[str, Reply](), dict[str, int]()
+        for number, key in enumerate(asked):
+            first.setdefault(key, number)
+        for key, reply in self._replies(first, bodies):
             replies[key] = reply
             advance(rows[key], "")
-        first = {key: number for number, key in reversed(list(enumerate(asked)))}
         return [
-            _completion(replies[key], conversation.tools, repeats=number > first[key])
+            self._completion(replies[key], conversation.tools, repeats=number > first[key])
             if key in replies
             else None
             for number, (key, conversation) in enumerate(zip(asked, conversations, strict=True))
         ]
 
-    def _replies(self, asked: Mapping[str, Body]) -> Iterator[tuple[str, Reply]]:
-        """Those that are known, then those that come; none where the cap stands before a call."""
+    def _replies(self, place: Mapping[str, int], bodies: Sequence[Body]) -> Iterator[tuple[str, Reply]]:
+        """Those that are known, then those that come; none where the cap stands before a call.
+
+        `place` is that of each question's body, by its hash.
+        """
         left: dict[str, Body] = {}
-        for key, body in asked.items():
+        for key, number in place.items():
+            body = bodies[number]
             reply = known(self.remote, body)
             if reply is None:
                 left[key] = body
@@ -116,18 +131,35 @@ class RemoteModel:
             if key not in self._counted:
                 self.budget.spent += self._cost(reply)
             yield key, reply
-        self._counted |= asked.keys()
+        self._counted |= place.keys()
         if not left:
             return
         with Client(self.remote) as client, ThreadPoolExecutor(self.remote.concurrency) as pool:
             futures = {pool.submit(self._ask, client, body): key for key, body in left.items()}
             try:
                 for future in as_completed(futures):
-                    if reply := future.result():
-                        yield futures[future], reply
+                    key = futures[future]
+                    try:
+                        answer = future.result()
+                    except TooLong as error:
+                        raise error.at(place[key]) from None
+                    if answer is not None:
+                        yield key, answer
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _completion(self, reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
+        assert reply.prompt_tokens is not None and reply.completion_tokens is not None
+        text = _text(reply) if tools else reply.content
+        return Completion(
+            text=self.constraint.read(text) if self.constraint else text,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            seconds=reply.seconds,
+            finish="length" if reply.finish == "length" else "stop",
+            cached=reply.cached or repeats,
+        )
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """True: only the server knows, and it refuses what is too long."""
@@ -156,14 +188,13 @@ class RemoteModel:
 
 def _most_tokens(body: Body) -> int:
     """At least the tokens of the prompt: a token is a byte or more, and the JSON outweighs a template."""
-    told = [body["messages"], body.get("tools", [])]
+    told = [body["messages"], body.get("tools", []), body.get("response_format", {})]
     return len(json.dumps(told, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
-def _body(remote: Remote, conversation: Conversation, max_new_tokens: int) -> dict[str, Any]:
+def _body(remote: Remote, conversation: Conversation, most: int, **parameters: Any) -> dict[str, Any]:
     tools = {"tools": list(conversation.tools)} if conversation.tools else {}
-    most = remote.max_tokens or max_new_tokens
-    return chat(remote, [_message(turn) for turn in conversation], max_tokens=most, **tools)
+    return chat(remote, [_message(turn) for turn in conversation], max_tokens=most, **tools, **parameters)
 
 
 def _message(turn: Message) -> dict[str, Any]:
@@ -181,18 +212,6 @@ def _message(turn: Message) -> dict[str, Any]:
     if turn.tool_call_id:
         message["tool_call_id"] = turn.tool_call_id
     return message
-
-
-def _completion(reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
-    assert reply.prompt_tokens is not None and reply.completion_tokens is not None
-    return Completion(
-        text=_text(reply) if tools else reply.content,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        seconds=reply.seconds,
-        finish="length" if reply.finish == "length" else "stop",
-        cached=reply.cached or repeats,
-    )
 
 
 def _text(reply: Reply) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation
+from residency.models.unanswerable import TooLong
 
 
 class ScriptedModel:
@@ -21,7 +22,15 @@ class ScriptedModel:
     def complete(
         self, conversations: Sequence[Conversation], max_new_tokens: int, advance: Advance
     ) -> list[Completion]:
-        """What the function says, cut after `max_new_tokens` words."""
+        """What the function says, cut after `max_new_tokens` words.
+
+        Raises:
+            TooLong: a conversation and its answer are longer than `room`.
+        """
+        for place, conversation in enumerate(conversations):
+            if not self.has_room(conversation, max_new_tokens):
+                what = f"A prompt and its answer are longer than {self.room} words."
+                raise TooLong(what, "the script", "Say less.", place)
         advance(len(conversations), "")
         return [self._complete(c, max_new_tokens) for c in conversations]
 

@@ -60,8 +60,9 @@ def ask_remote(recipe: Recipe, instructions: str, frozen: Path, folder: Path, re
     train = askable([row.example for row in rows.train])
     test = [row.example for row in rows.test]
     scored, incomplete, spent = [], [], {}
+    constraint = constraint_of(recipe.task, train)
     for remote in recipe.candidates.remote:
-        model = RemoteModel(remote)
+        model = RemoteModel(remote, constraint=constraint)
         local = prompted(recipe, instructions, model, train, max(recipe.candidates.few_shot))
         asked = local[1:] or local
         shown = any(candidate.shots or candidate.retrievers for candidate in asked)

@@ -15,6 +15,7 @@ from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
 from residency.pipeline.learning_curve import trainings_of
+from residency.pipeline.project import is_template
 from residency.verdict.causes import group_causes
 from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
@@ -56,6 +57,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         base=BasePart(model=inputs.recipe.base.model, dtype=dtype, fingerprint=inputs.base),
         data=data,
         choices=[ChoicePart(**choice) for choice in read_json(stages["baselines"] / "choices.json")],
+        instructions_unwritten=is_template(inputs.instructions),
         incomplete=incomplete_of(stages),
         paraphrases=_paraphrases(stages),
         training=training,

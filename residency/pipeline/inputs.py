@@ -15,6 +15,7 @@ from residency.core.hub_name import on_hub
 from residency.core.recipe import Recipe, Section
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
+from residency.data.mending.patch import first_of
 from residency.data.reading.read import shown_name
 from residency.data.reading.sources import naming_roots, replay_file, source_hash, sources_of
 from residency.data.split.lock import Lock
@@ -162,9 +163,10 @@ class Inputs:
     def _project(self) -> str:
         """Where the training rows are: their file's place as seen from the workspace, without its endings.
 
-        So the project may be moved as a whole, and `rows.fixed.jsonl` goes on with the lock of `rows.csv`.
+        So the project may be moved as a whole, and `rows.fixed.jsonl` goes on with the lock of `rows.csv`;
+        a mended file with that of the data that its patch names, whatever it is called.
         """
-        train = self.recipe.data.train
+        train = first_of(self.recipe.data.train)
         if on_hub(train):
             return str(train)
         place, home = train.resolve(), self.workspace.folder.resolve().parent

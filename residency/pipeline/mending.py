@@ -13,13 +13,13 @@ from residency.core.recipe import Data
 from residency.core.workspace import jsonl_hash, read_jsonl, write_jsonl
 from residency.data.ledger import Fate
 from residency.data.mending.fix import MENDS, Fixed, fix
-from residency.data.mending.patch import Between, Patch, beside, undo
+from residency.data.mending.patch import PATCH, Between, Patch, beside, undo
 from residency.data.mending.review import Decision, decisions_file, read_decisions
 from residency.data.reading.read import read_rows
 from residency.data.reading.row import unreadable
 from residency.data.reading.sources import naming_roots, source_hash, sources_of
 
-_PATCH, _LEDGER = ".patch.jsonl", ".ledger.jsonl"
+_LEDGER = ".ledger.jsonl"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Mended:
     @property
     def patch(self) -> Path:
         """The file of actions, one a line."""
-        return self.out.with_suffix(_PATCH)
+        return self.out.with_suffix(PATCH)
 
     @property
     def ledger(self) -> Path:
@@ -101,11 +101,11 @@ def undo_file(file: Path, out: Path | None) -> Undone:
     Raises:
         ResidencyError: there is no such patch, or the mended file beside it is not the one it belongs to.
     """
-    if not file.name.endswith(_PATCH) or not file.is_file():
+    if not file.name.endswith(PATCH) or not file.is_file():
         fix = "Name the file that ends in .patch.jsonl, which `residency check --fix` wrote."
         raise ResidencyError("There is no such patch.", str(file), fix)
-    mended = file.with_name(file.name.removesuffix(_PATCH) + ".jsonl")
-    out = out or file.with_name(file.name.removesuffix(_PATCH) + ".undone.jsonl")
+    mended = file.with_name(file.name.removesuffix(PATCH) + ".jsonl")
+    out = out or file.with_name(file.name.removesuffix(PATCH) + ".undone.jsonl")
     if out.exists():
         raise ResidencyError("This file is there already.", str(out), "Name another one: --out FILE")
     patch = Patch.read(file)
@@ -129,7 +129,7 @@ def _require_free(out: Path, data: Data) -> Path:
     if out.suffix != ".jsonl":
         raise ResidencyError("A mended file is written as .jsonl.", f"--out {out}", "Name it so.")
     inputs = [file.resolve() for file in (data.train, data.validation, data.test) if file is not None]
-    if out.resolve() in inputs or (out.exists() and not out.with_suffix(_PATCH).exists()):
+    if out.resolve() in inputs or (out.exists() and not out.with_suffix(PATCH).exists()):
         fix = "Name another one: --out FILE"
         raise ResidencyError("This file is there already, and is never overwritten.", str(out), fix)
     return out

@@ -109,16 +109,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of a training that is not stopped early."""
+    """Seconds of a training that is not stopped early; `learning_curve`: of those on parts of the rows."""
 
     steps: float
     validation: float
     checkpoints: float
+    learning_curve: float = 0.0
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.steps + self.validation + self.checkpoints
+        return self.steps + self.validation + self.checkpoints + self.learning_curve
 
     def cost(self, price: float) -> float:
         """At a price an hour."""

@@ -9,10 +9,10 @@ import torch
 
 from residency.core.progress import Reporter
 from residency.models.memory import PeakMemory, free_memory, used_memory
+from residency.models.out_of_memory import DoesNotFitError
 from residency.pipeline.plan import GIB, Line, Memory, advise
 from residency.training.gradient_checkpointing import can_checkpoint, gradient_checkpointing
 from residency.training.loop import Trainer
-from residency.training.memory import DoesNotFitError
 from residency.training.probe import Load, measure_activations, sample_load, warm_up
 
 

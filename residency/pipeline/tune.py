@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from residency.chat import Rendered, Renderer
+from residency.chat import TODAY, Rendered, Renderer
 from residency.core.processes import is_main
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe, Train
@@ -144,6 +144,8 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
             f"  {settings.method}{rank}: {weights.trainable:,} of {weights.total:,} weights "
             f"are trained ({100 * weights.share:.2f} %)"
         )
+        if base.renderer.is_dated:
+            report.say(f"  the chat template writes today's date; in all prompts here it is {TODAY:%d %b %Y}")
         trainer = bench.trainer(model, settings, folder / "checkpoints")
         checkpointed = decide_checkpointing(trainer, report)
         score = bench.watch(model, base.renderer)

@@ -19,6 +19,7 @@ from residency.core.errors import ResidencyError
 from residency.core.progress import Reporter, Silent
 from residency.core.recipe import Train
 from residency.core.workspace import read_json
+from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
 from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import (
     checkpoints,
@@ -33,7 +34,7 @@ from residency.training.curve import Point, Progress, best_of, lowest_loss, over
 from residency.training.distribution import connect, whole
 from residency.training.engine import compute, supervised_count
 from residency.training.gradient_checkpointing import without_checkpointing
-from residency.training.memory import DoesNotFitError, TooLarge, within_memory
+from residency.training.memory import TooLarge
 from residency.training.objectives import Objective, get_objective
 from residency.training.optimizer import make_optimizer, set_learning_rate
 from residency.training.packing import micro_batches, packed_length
@@ -192,8 +193,7 @@ class Trainer:
                 part = error.rows
             # Here, since only after the handler nothing holds the failed computation's tensors.
             self.optimizer.zero_grad()
-            if self.model.device.type == "cuda":
-                torch.cuda.empty_cache()
+            give_back(self.model.device)
             self._compute_fewer(part)
         return self.processes.sum(sums)
 

@@ -12,12 +12,12 @@ import torch
 
 from residency.chat import Rendered
 from residency.models.memory import most_held_by
+from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
 from residency.models.precision import synchronise
 from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import optimizer_state, trainable_state, write_checkpoint
 from residency.training.engine import compute, supervised_count
 from residency.training.loop import Trainer
-from residency.training.memory import DoesNotFitError, within_memory
 from residency.training.packing import micro_batches, packed_length
 from residency.training.schedule import rows_of_step
 
@@ -114,8 +114,8 @@ def _hold(trainer: Trainer, rows: list[Rendered]) -> Held | None:
         held = _hold_beside_gradients(trainer, rows)
     # Here, since nothing holds the tensors of a failed computation any more.
     trainer.optimizer.zero_grad()
-    if held is None and trainer.model.device.type == "cuda":
-        torch.cuda.empty_cache()
+    if held is None:
+        give_back(trainer.model.device)
     return held
 
 

@@ -31,6 +31,11 @@ class Plan:
         """Whether the validation loss is measured after `step`, counted from 0: always after the last."""
         return (step + 1) % self.evaluate_every == 0 or step + 1 == self.steps
 
+    @property
+    def evaluations(self) -> int:
+        """How often it is measured."""
+        return sum(map(self.evaluates_after, range(self.steps)))
+
 
 def make_plan(rows: int, config: Train) -> Plan:
     """The plan for `rows` rows."""

@@ -74,13 +74,26 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+UNWRITTEN = (
+    "The instructions were never written: the prompted candidates were told the form that `residency new` "
+    "leaves, and may do better with instructions."
+)
+"""Told beside the candidates where it is so."""
+
+
 def held(recipe: Mapping[str, Any]) -> str | None:
     """To what the answers were held, by a report's recipe; None where they were free."""
     constrain = recipe.get("task", {}).get("constrain", "none")
     forms = {"labels": "the labels of the training rows", "schema": "a JSON Schema"}
     if constrain not in forms:
         return None
-    return f"Base and tuned model were held to {forms[constrain]} as they answered; remote models were not."
+    told = f"Base and tuned model were held to {forms[constrain]} as they answered"
+    remote = recipe.get("candidates", {}).get("remote", ())
+    if too := [one["name"] for one in remote if one.get("constrain", False)]:
+        told += f", and by its server {', '.join(too)}"
+    if free := [one["name"] for one in remote if not one.get("constrain", False)]:
+        told += f"; {', '.join(free)} answered freely"
+    return f"{told}."
 
 
 def thousand_cost(candidate: CandidateSummary) -> str:

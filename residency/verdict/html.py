@@ -55,6 +55,7 @@ def render_html(report: Report) -> str:
         costs={cost.name: cost for cost in report.advice.costs},
         best=best_baseline(report.candidates),
         held=figures.held(report.recipe),
+        unwritten=figures.UNWRITTEN if report.instructions_unwritten else None,
         billed=[candidate for candidate in report.candidates if candidate.cost_per_call is not None],
         fates=fates,
         candidates_chart=_candidates_chart(report.candidates),

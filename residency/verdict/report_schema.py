@@ -360,6 +360,8 @@ class Report(Part):
     """Every candidate on the test rows."""
     choices: list[ChoicePart] = []
     """What was chosen for them on validation rows."""
+    instructions_unwritten: bool = False
+    """Whether the prompted candidates were told the form of `residency new`, which nobody had filled in."""
     incomplete: list[IncompletePart] = []
     """Candidates that stopped at `max_cost`; they have no figures."""
     comparisons: list[ComparisonPart]

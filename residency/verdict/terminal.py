@@ -16,6 +16,7 @@ from residency.core.money import amount
 from residency.core.progress import duration
 from residency.evals.statistics import Interval
 from residency.verdict.figures import (
+    UNWRITTEN,
     choice_line,
     configuration,
     count,
@@ -54,6 +55,8 @@ def render_terminal(report: Report, console: Console) -> None:
         console.print(Text(choice_line(choice), "dim"))
     if told := held(report.recipe):
         console.print(Text(told, "dim"), soft_wrap=True)
+    if report.instructions_unwritten:
+        console.print(Text(UNWRITTEN, "yellow"), soft_wrap=True)
     for part in report.incomplete:
         console.print(Text(incomplete(part), "yellow"), soft_wrap=True)
     console.print(comparisons_table(report.comparisons))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from residency.candidates.prompted import Prompted, draw_shots
+from residency.core.errors import ResidencyError
 from residency.core.progress import no_progress
 from residency.core.records import Example, Message, Source
 from residency.models.scripted import ScriptedModel
@@ -63,3 +66,12 @@ def test_shots_differ_in_answer_and_are_reproducible():
     assert shots == draw_shots(rows, 6, seed=3)
     assert Counter(shot.answer for shot in shots).most_common(1)[0][1] == 1
     assert len(draw_shots(rows[:3], 6, seed=3)) <= 3
+
+
+def test_the_row_whose_prompt_is_too_long_is_named():
+    tight = Prompted("zero-shot", ScriptedModel(lambda _: "x", room=8), instructions="All the rules.")
+    rows = [example(1, "a"), Example((Message("user", "a b c"), Message("assistant", "a")), Source("f", 7))]
+    with pytest.raises(ResidencyError, match="longer than 8 words") as caught:
+        tight.answer(rows, 3, no_progress)
+    assert caught.value.where == "f:7, asked as zero-shot: the script"
+    assert len(tight.answer(rows[:1], 3, no_progress)) == 1

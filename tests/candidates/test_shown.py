@@ -6,8 +6,11 @@ from residency.candidates.documents import NearestPassages, cut, fuse, read_pass
 from residency.candidates.prompted import Prompted
 from residency.candidates.shown import NearestRows, Passage, Shown
 from residency.core.progress import no_progress
+from residency.core.recipe import Remote
+from residency.models.remote import RemoteModel
 from residency.models.scripted import ScriptedModel
 from tests.candidates.rows import row
+from tests.endpoint_server import completion, failure, serve
 
 TRAIN = [
     row(1, "open the red box", "one"),
@@ -56,12 +59,38 @@ def test_what_has_no_room_is_left_out_the_farthest_first():
     asked = row(9, "open the red door", "secret")  # 4 words; each row shown has 5
     find = NearestRows(TRAIN, 3, "words")
     (wanted,) = find.find([asked])
-    for room, kept in ((20, 3), (19, 2), (10, 1), (9, 0), (1, 0)):
+    for room, kept in ((20, 3), (19, 2), (10, 1), (9, 0), (5, 0)):
         model = ScriptedModel(lambda _: "x", room=room)
         (answer,) = Prompted("retrieved", model, retrievers=(find,)).answer([asked], 1, no_progress)
         assert (len(answer.retrieved), answer.left_out) == (kept, 3 - kept)
         assert answer.retrieved == wanted.sources[:kept]
         assert answer.prompt_tokens == 4 + 5 * kept
+
+
+def test_what_a_server_has_no_room_for_is_left_out_and_nothing_answered_is_asked_again(tmp_path, monkeypatch):
+    """Its context holds two rows shown beside the longest input, and one beside the odd one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    answered, done = [], []
+
+    def narrow(call):
+        words = sum(len(turn["content"].split()) for turn in call.body["messages"])
+        if words > 14:
+            return failure(400, "too many", code="context_length_exceeded")
+        answered.append(call.body["messages"][-1]["content"])
+        return completion("x", words, 1)
+
+    asked = [row(9, "open the red door", "?"), row(8, "open the blue and red box now", "?")]
+    find = NearestRows(TRAIN, 3, "words")
+    with serve(narrow) as served:
+        remote = Remote(name="r", url=served.url, model="m", price_in=1, price_out=1, concurrency=1)
+        candidate = Prompted("retrieved", RemoteModel(remote), retrievers=(find,))
+        answers = candidate.answer(asked, 1, lambda n, _: done.append(n))
+    assert [(len(a.retrieved), a.left_out) for a in answers] == [(2, 1), (1, 2)]
+    assert [a.retrieved for a in answers] == [
+        wanted.sources[:n] for wanted, n in zip(find.find(asked), (2, 1), strict=True)
+    ]
+    assert sorted(answered) == sorted(str(example.prompt[-1].content) for example in asked)
+    assert done == [1, 1]
 
 
 def test_rows_go_before_passages_where_there_is_no_room():

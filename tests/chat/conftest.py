@@ -11,6 +11,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from residency.chat import Renderer
 from residency.core.records import Conversation, Message
 
+
+def on_that_day(template: str) -> str:
+    """The template as it is on 26 July 2024."""
+    for asked, day in (("%d %b %Y", "26 Jul 2024"), ("%Y-%m-%d", "2024-07-26")):
+        template = template.replace(f'strftime_now("{asked}")', f'"{day}"')
+    assert "strftime_now(" not in template
+    return template
+
+
 ROLES = {"s": "system", "u": "user", "a": "assistant"}
 
 
@@ -53,6 +62,7 @@ def as_transformers() -> Callable[..., list[int]]:
 
     def ids(tokenizer, conversation: Conversation, **options) -> list[int]:
         messages = [{"role": m.role, "content": m.content} for m in conversation]
+        options["chat_template"] = on_that_day(tokenizer.get_chat_template())
         return tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **options)
 
     return ids

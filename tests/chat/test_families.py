@@ -293,3 +293,12 @@ def test_an_end_token_without_the_special_flag(vocabulary, talk, answers):
     assert renderer.special_token_in(talk("u:Hi\n<turn>")) is None
     assert renderer.special_token_in(talk("u:Hi\n</turn>")) == "</turn>"
     assert renderer.special_token_in(talk("u:Hi\n<assistant>")) == "<assistant>"
+
+
+@pytest.mark.parametrize(("name", "written"), [("llama3_2", "26 Jul 2024"), ("gptoss", "2024-07-26")])
+def test_a_template_that_writes_todays_date_writes_the_same_one_every_day(vocabulary, talk, name, written):
+    about = next(family for family in FAMILIES if family.template == name)
+    tokenizer = dress(vocabulary, template_of(name), about.specials, about.eos)
+    dated = Renderer(tokenizer)
+    assert dated.is_dated and written in tokenizer.decode(dated.render(talk("u:Hi", "a:Hello you.")).ids)
+    assert not Renderer(dress(vocabulary, template_of("llama3"), LLAMA3, "<|eot_id|>")).is_dated

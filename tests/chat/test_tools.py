@@ -13,6 +13,7 @@ from residency.core.errors import ResidencyError
 from residency.core.records import Conversation, Message, Source, ToolCall, share_tools
 from residency.data.reading.row import Row
 from residency.data.shapes import to_example
+from tests.chat.conftest import on_that_day
 from tests.chat.test_families import CHATML, LLAMA3, dress, template_of
 
 # Written for these tests, after the forms that Hermes 2 Pro, Mistral 7B v0.3 and DeepSeek V3 have.
@@ -112,6 +113,7 @@ def theirs(tokenizer, conversation, **options):
             message |= {"tool_call_id": turn.tool_call_id, "name": "weather"}
         messages.append(message)
     tools = list(conversation.tools)
+    options["chat_template"] = on_that_day(tokenizer.get_chat_template(tools=tools))
     return tokenizer.apply_chat_template(messages, tools=tools, tokenize=True, return_dict=False, **options)
 
 

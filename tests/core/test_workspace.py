@@ -2,6 +2,9 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,30 @@ print(Workspace(Path(sys.argv[1])).stage("check", {"a": 1}, build)[0])
 """
 
 
+def test_who_waits_for_another_process_is_told_once_for_which_and_where(workspace, capsys):
+    begun, end = threading.Event(), threading.Event()
+
+    def slow(folder):
+        begun.set()
+        assert end.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(workspace.stage, "train", {"a": 1}, slow)
+        assert begun.wait(60)
+        second = pool.submit(workspace.stage, "train", {"a": 1}, never)
+        said = ""
+        while not said and not second.done():
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+        time.sleep(0.05)
+        end.set()
+        assert (first.result()[1], second.result()[1]) == (False, True)
+    partial = workspace.folder / "stages" / ".partial" / first.result()[0].name
+    wanted = f"  waiting for process {os.getpid()}, which is at work on the stage train: {partial}\n"
+    assert said + capsys.readouterr().err == wanted
+    assert not list(partial.parent.glob("*.pid"))
+
+
 def test_two_processes_build_a_stage_once(workspace, tmp_path):
     log = tmp_path / "log"
     command = [sys.executable, "-c", SCRIPT, str(workspace.folder), str(log)]
@@ -187,6 +214,19 @@ def with_runs(workspace):
 
 def test_runs_are_listed_newest_first(with_runs):
     assert with_runs.run_names() == ["blue-ccc333", "tickets-aab222", "tickets-aaa111"]
+
+
+def test_the_newest_run_is_the_one_begun_last_whichever_folder_was_changed_last(with_runs):
+    begun = {
+        "tickets-aaa111": "2026-03-01T12:00:00+0200",  # 10:00 in UTC
+        "tickets-aab222": "2026-03-01T09:30:00+0000",
+        "blue-ccc333": "2026-03-01T10:00:00+0000",  # the same moment; its folder was changed later
+    }
+    for name, created in begun.items():
+        write_json(with_runs.runs / name / "run.json", {"run": name, "created": created})
+        os.utime(with_runs.runs / name, (2e9, 2e9 + (name == "tickets-aab222") * 5 + (name[0] == "b")))
+    assert with_runs.run_names() == ["blue-ccc333", "tickets-aaa111", "tickets-aab222"]
+    assert with_runs.run("latest").name == "blue-ccc333"
 
 
 @pytest.mark.parametrize(

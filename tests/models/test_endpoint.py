@@ -11,7 +11,9 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Endpoint
+from residency.models.api_error import refused_parameters
 from residency.models.endpoint import Client, chat, known
+from residency.models.unanswerable import TooLong
 from tests.endpoint_server import Said, completion, failure, serve
 
 TURNS = [{"role": "user", "content": "why?"}]
@@ -127,29 +129,60 @@ def test_timeouts_and_a_closed_port():
     assert "the server up?" in caught.value.fix
 
 
-def test_parameters_that_a_server_refuses_are_left_out():
+def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(capsys):
     def picky(call):
         for name in ("temperature", "max_tokens", "seed"):
             if name in call.body:
-                return failure(400, f"Unsupported: {name}", param=name)
+                return failure(400, f"Unsupported: {name}", param=name, code="unsupported_parameter")
         return completion("x")
 
     with serve(picky) as served:
-        ask(served, parameters={"max_tokens": 7})
-    assert served.calls[-1].body == {"model": "m", "messages": TURNS, "max_completion_tokens": 7}
-    assert len(served.calls) == 4
+        for number in (1, 2):
+            turns = [{"role": "user", "content": str(number)}]
+            with Client(Endpoint(url=served.url, model="picky")) as client:
+                client.ask(chat(client.endpoint, turns, max_tokens=7))
+    assert served.calls[-1].body == {"model": "picky", "messages": turns, "max_completion_tokens": 7}
+    assert len(served.calls) == 5
+    assert capsys.readouterr().err.splitlines() == [
+        "  picky: temperature is not sent from now on (Unsupported: temperature)",
+        "  picky: max_tokens is not sent from now on; max_completion_tokens is sent instead "
+        "(Unsupported: max_tokens)",
+        "  picky: seed is not sent from now on (Unsupported: seed)",
+    ]
     error, calls = refusal(failure(400, "No", param="messages"))
     assert calls == 1
     seedless = Said(422, json.dumps({"detail": [{"loc": ["body", "seed"], "msg": "extra"}]}).encode())
     with scripted(seedless, completion("x")) as served:
-        ask(served, parameters={"n": 1})
+        ask(served, parameters={"n": 1}, model="strict")
     assert [sorted(call.body) for call in served.calls] == [
         ["messages", "model", "n", "seed", "temperature"],
         ["messages", "model", "n", "temperature"],
     ]
 
 
-def test_calls_under_way_together_each_go_without_what_is_refused():
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (failure(400, "x", param="seed", code="unsupported_parameter"), {"seed"}),
+        (failure(400, "0 does not do.", param="temperature", code="unsupported_value"), {"temperature"}),
+        (failure(400, "Too hot.", param="temperature", code="invalid_value"), set()),
+        (failure(400, "Bad turns.", param="messages", code="unsupported_value"), set()),
+        (failure(400, "Unrecognized request argument supplied: seed"), {"seed"}),
+        (failure(400, "'temperature' is not supported; 'seed' is."), {"temperature"}),
+        (Said(400, b'{"message": "property `seed` is not allowed", "code": 400}'), {"seed"}),
+        (Said(400, b"Unknown field seed"), {"seed"}),
+        (failure(400, "Unknown role: seeded"), set()),
+        (failure(400, "The image is not supported. Set temperature as you like."), set()),
+        (failure(400, "The temperature in Oslo is no number"), set()),
+        (failure(401, "Unsupported: seed"), set()),
+    ],
+)
+def test_only_what_the_server_says_it_does_not_take_is_left_out(said, refused):
+    sent = ["max_tokens", "seed", "temperature"]
+    assert refused_parameters(said.status, said.body.decode(), sent) == refused
+
+
+def test_calls_under_way_together_each_go_without_what_is_refused(capsys):
     together = threading.Barrier(3)
 
     def picky(call):
@@ -158,11 +191,34 @@ def test_calls_under_way_together_each_go_without_what_is_refused():
             return failure(400, "Use 'max_completion_tokens' instead of 'max_tokens'.", param="max_tokens")
         return completion("x")
 
-    with serve(picky) as served, Client(Endpoint(url=served.url, model="m")) as client:
+    with serve(picky) as served, Client(Endpoint(url=served.url, model="together")) as client:
         bodies = [chat(client.endpoint, [{"role": "user", "content": text}], max_tokens=7) for text in "abc"]
         with ThreadPoolExecutor(3) as pool:
             assert [reply.content for reply in pool.map(client.ask, bodies)] == ["x"] * 3
     assert len(served.calls) == 6
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        failure(400, "x", code="context_length_exceeded", param="messages"),
+        failure(500, "x", type="exceed_context_size_error", code=500),
+        failure(400, "the request exceeds the available context size, try increasing it"),
+        failure(400, "This model's maximum context length is 6048 tokens. You requested 6616.", code=400),
+        failure(400, "'max_tokens' is too large. The maximum context length is 64.", param="max_tokens"),
+        Said(400, b'{"message": "max_tokens must be at least 1, got -186.", "code": 400}'),
+        failure(400, "Requested tokens (2285) exceed context window of 2048"),
+        failure(400, "input length exceeds maximum context length"),
+        failure(413, "prompt is too long: 210000 tokens > 200000 maximum"),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_told_as_that_and_not_asked_again(said):
+    error, calls = refusal(said)
+    assert calls == 1 and isinstance(error, TooLong)
+    assert error.what.startswith("A prompt and its answer are too long for the model 'm': ")
+    assert error.where.endswith("/v1/chat/completions")
+    assert "candidates.few_shot" in error.fix and "max_tokens" in error.fix
 
 
 def test_a_question_that_the_server_declines_has_its_refusal_as_the_answer():

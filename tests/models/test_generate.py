@@ -14,6 +14,8 @@ from transformers import (
 )
 
 from residency.models.generate import batches, generate
+from residency.models.likelihood import Question, answer_likelihoods
+from residency.models.unanswerable import Unanswerable
 
 STOP = list(range(20, 28))
 SIZE = {
@@ -88,3 +90,84 @@ def test_batches_are_smaller_where_rows_are_long():
     lengths = [10, 20, 30, 8192, 8192, 10_000, 20_000]
     assert list(batches(range(7), lengths, 3)) == [[0, 1, 2], [3, 4], [5], [6]]
     assert list(batches([], [], 4)) == []
+
+
+def room_for(model, rows, error):
+    """Let the model fail where it computes more rows at a time; the sizes that it was asked."""
+    sizes = []
+
+    def check(module, args, kwargs):
+        sizes.append(len(kwargs["input_ids"]))
+        if sizes[-1] > rows:
+            raise error
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    return sizes
+
+
+PROMPTS = [[3, 4, 5, *range(6, 6 + n)] for n in (1, 9, 4, 7, 2, 12, 5, 8)]
+OUT_OF_MEMORY = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_rows_that_do_not_fit_together_are_answered_in_halves(error, capsys):
+    how = {"max_new_tokens": 6, "stop_ids": STOP}
+    wanted = [(a.ids, a.stopped) for a in generate(MODELS["llama"](), PROMPTS, **how, batch_size=1)]
+    model, done = MODELS["llama"](), []
+    sizes = room_for(model, 2, error)
+    found = generate(model, PROMPTS, **how, batch_size=7, advance=lambda n, _: done.append(n))
+    assert [(a.ids, a.stopped) for a in found] == wanted
+    # the shared prefix alone; then 7 rows, 3 of them, 1 at a time
+    assert sizes[:4] == [1, 7, 3, 1] and max(sizes[3:]) == 1 and done == [1] * 8
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(" rows")[0].strip() for line in told] == ["7", "3"]
+    assert "going on with 3 (candidates.batch_size = 3 begins so)" in told[0]
+
+
+def test_an_answer_half_done_when_memory_runs_out_begins_anew():
+    """Memory runs out at the second token of two rows."""
+    how = {"max_new_tokens": 6, "stop_ids": [39], "batch_size": 2}
+    wanted = [a.ids for a in generate(MODELS["llama"](), PROMPTS[:2], **how)]
+    model, calls = MODELS["llama"](), []
+
+    def check(module, args, kwargs):
+        calls.append(kwargs["input_ids"].shape)
+        if len(calls) > 2 and len(kwargs["input_ids"]) > 1:
+            raise MemoryError
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    assert [a.ids for a in generate(model, PROMPTS[:2], **how)] == wanted
+    assert calls[2][0] == 2
+
+
+def test_a_prompt_that_does_not_fit_alone_is_told_with_its_place_and_the_keys():
+    model = MODELS["llama"]()
+    model.register_forward_pre_hook(fail_on_many, with_kwargs=True)
+    with pytest.raises(Unanswerable, match="up to 21 tokens") as caught:
+        generate(model, PROMPTS, max_new_tokens=6, stop_ids=STOP, batch_size=2)
+    assert caught.value.place == 5 and "task.max_new_tokens" in caught.value.where
+
+
+def fail_on_many(module, args, kwargs):
+    if kwargs["input_ids"].shape[1] > 10:
+        raise MemoryError
+
+
+def test_other_failures_pass():
+    model = MODELS["llama"]()
+    room_for(model, 0, RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        generate(model, PROMPTS, max_new_tokens=6, stop_ids=STOP, batch_size=2)
+
+
+def test_likelihoods_that_do_not_fit_together_are_computed_in_halves():
+    questions = [Question(prompt, [[9, 8], [7]]) for prompt in PROMPTS]
+    how = {"batch_size": 12, "advance": lambda n, _: done.append(n)}
+    done: list[int] = []
+    wanted = answer_likelihoods(MODELS["llama"](), questions, **how)
+    model, done = MODELS["llama"](), []
+    sizes = room_for(model, 2, MemoryError())
+    found = answer_likelihoods(model, questions, **how)
+    assert sizes[:3] == [6, 3, 1] and sum(done) == 8
+    for one, other in zip(found, wanted, strict=True):
+        assert [a.logprob for a in one] == pytest.approx([a.logprob for a in other], abs=1e-5)

@@ -1,5 +1,6 @@
 """A remote model: conversations out, completions back, never above its cap."""
 
+import json
 import threading
 
 import pytest
@@ -8,8 +9,10 @@ from residency.core.errors import ResidencyError
 from residency.core.progress import no_progress
 from residency.core.recipe import Remote
 from residency.core.records import Conversation, Message, ToolCall
+from residency.models.constrain import Labels, Schema
 from residency.models.remote import Budget, CapReached, RemoteModel
-from tests.endpoint_server import Said, completion, serve
+from residency.models.unanswerable import TooLong
+from tests.endpoint_server import Said, completion, failure, serve
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +20,9 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def remote(served, **settings):
+def remote(served, constraint=None, **settings):
     known = {"name": "r", "url": served.url, "model": "m", "price_in": 1.0, "price_out": 4.0, "retries": 0}
-    return RemoteModel(Remote(**(known | settings)))
+    return RemoteModel(Remote(**(known | settings)), constraint=constraint)
 
 
 def asked(*texts):
@@ -174,3 +177,68 @@ def test_one_failure_ends_the_rest():
     with serve(fail) as served, pytest.raises(ResidencyError, match="404"):
         remote(served, concurrency=1).complete(asked(*map(str, range(50))), 9, no_progress)
     assert len(served.calls) < 50
+
+
+def test_the_place_of_a_prompt_that_is_too_long_is_told():
+    def short(call):
+        text = call.body["messages"][-1]["content"]
+        return failure(400, "x", code="context_length_exceeded") if text == "long" else shout(call)
+
+    with serve(short) as served, pytest.raises(TooLong) as caught:
+        remote(served).complete(asked("a", "b", "a", "long", "long"), 9, no_progress)
+    assert caught.value.place == 3
+
+
+def test_labels_are_asked_for_as_an_enum_and_come_back_bare():
+    said = iter(['{"label": "cold"}', ' {"label":\n"warm"}', "warm, I think", '{"label": 3}', "[]"])
+    with serve(lambda call: completion(next(said))) as served:
+        held = remote(served, Labels(("cold", "warm")), concurrency=1)
+        answers = held.complete(asked(*"abcde"), 9, no_progress)
+    assert [a.text for a in answers] == ["cold", "warm", "warm, I think", '{"label": 3}', "[]"]
+    body = served.calls[0].body
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "answer",
+            "strict": True,
+            "schema": {
+                "type": "object",
+                "properties": {"label": {"type": "string", "enum": ["cold", "warm"]}},
+                "required": ["label"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    # `{"label": ""}` is 13 bytes, and blanks may stand in it
+    assert body["max_tokens"] == 9 + 26
+
+
+def test_a_schema_goes_out_as_it_stands(tmp_path):
+    file, schema = tmp_path / "s.json", {"type": "object", "properties": {"n": {"type": "integer"}}}
+    file.write_text(json.dumps(schema))
+    with serve(lambda call: completion('{"n": 3}')) as served:
+        (answer,) = remote(served, Schema(file)).complete(asked("a"), 9, no_progress)
+        remote(served, Schema(file), constrain=False).complete(asked("a"), 9, no_progress)
+    assert answer.text == '{"n": 3}'
+    held, free = (call.body for call in served.calls)
+    assert held["response_format"]["json_schema"]["schema"] == schema and held["max_tokens"] == 9
+    assert "response_format" not in free
+
+
+def test_a_server_that_takes_no_form_is_told_with_the_key_to_change():
+    for said in (
+        failure(400, "Invalid schema.", param="response_format"),
+        failure(422, "This response_format type is unavailable now"),
+    ):
+        with serve(lambda call, said=said: said) as served, pytest.raises(ResidencyError) as caught:
+            remote(served, Labels(("cold",))).complete(asked("a"), 9, no_progress)
+        assert "takes no answers of this form" in caught.value.what and len(served.calls) == 1
+        assert caught.value.fix.startswith("Set constrain = false")
+
+
+def test_the_form_counts_in_the_most_that_a_call_can_cost():
+    texts = tuple(f"label {n}" for n in range(50))  # some 500 bytes of schema
+    with serve(shout) as served:
+        remote(served, max_cost=300e-6).complete(asked("a"), 9, no_progress)
+        with pytest.raises(CapReached):
+            remote(served, Labels(texts), max_cost=500e-6).complete(asked("a"), 9, no_progress)

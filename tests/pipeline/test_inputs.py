@@ -2,11 +2,13 @@
 
 import sys
 
+import pyarrow
 import pytest
 
 from residency.core.recipe import Recipe
 from residency.core.records import fingerprint
 from residency.core.workspace import Workspace
+from residency.data.split.freeze import Frozen
 from residency.pipeline.inputs import Inputs, Machine
 from tests.pipeline.projects import answers, write_rows
 
@@ -35,6 +37,33 @@ def test_a_lock_is_that_of_a_project_wherever_the_workspace_is_moved(inputs, tmp
     assert len({here, *others}) == 3
     moved = inputs("moved/one/rows.jsonl").recipe
     assert Inputs(moved, Workspace(tmp_path / "moved" / ".residency")).lock.folder.name == here
+
+
+def test_a_mended_dataset_of_the_hub_goes_on_with_its_lock(recipe, line, tmp_path, monkeypatch):
+    """Whatever its mended file is called; and so does what is mended once more."""
+    cached = tmp_path / "cached.arrow"
+    table = pyarrow.Table.from_pylist([*map(answers, range(36)), answers(3)])
+    with pyarrow.ipc.new_stream(str(cached), table.schema) as stream:
+        stream.write_table(table)
+    for place in ("read", "sources"):
+        monkeypatch.setattr(f"residency.data.reading.{place}.hub_files", lambda name: (cached,))
+
+    def check(train, *more):
+        called = line("check", recipe, "--set", f"data.train={train}", *more)
+        assert called.code == 0, called.err
+        return called.err
+
+    check("hf:me/colours.v2:train")
+    check("hf:me/colours.v2:train", "--fix", "--only", "duplicate")
+    mended = tmp_path / "colours.v2-train.fixed.jsonl"
+    told = check(mended)
+    check(mended, "--fix", "--only", "duplicate", "--out", tmp_path / "clean.jsonl")
+    told += check(tmp_path / "clean.jsonl")
+    assert "a new draw" not in told and len(list((line.home / "splits").iterdir())) == 1
+    splits = [Frozen.read(stage) for stage in (line.home / "stages").glob("freeze-*")]
+    assert len({frozenset(row.example.id for row in split.test) for split in splits}) == 1 < len(splits)
+    (tmp_path / "colours.v2-train.fixed.patch.jsonl").write_text("damaged")
+    assert "a new draw" in check(mended)
 
 
 def test_what_lets_rows_pass_or_leaves_them_out_is_no_part_of_the_lock(inputs):

@@ -228,6 +228,11 @@ def test_validation_rows_are_asked_in_the_form_that_the_recipe_holds_answers_to(
     assert len(answers) == 14 and set(answers) <= {"warm", "cold"}
 
 
+def test_a_suspicion_without_anything_to_accept_is_a_mistake(recipe, line):
+    called = line("iterate", recipe, "--suspicion", "0.9")
+    assert called.code == 1 and "--suspicion goes with --accept" in called.err
+
+
 def test_it_needs_a_finished_run_of_the_recipe_as_it_stands(mine):
     mistake = mine.line("iterate", mine.recipe, "--set", "train.rank=3").mistake()
     assert mistake["what"].startswith("This recipe, as it and its files stand, has no finished run")

@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from residency.core.recipe import Train
 from residency.core.workspace import read_json
 from residency.pipeline import room
+from residency.pipeline.forecast import training_time
 from residency.pipeline.plan import Line, Memory, Time, advise
+from residency.training.probe import Pace
+from residency.training.schedule import make_plan
 
 LINE = Line(fixed=500, per_token=5)
 MEMORY = Memory(
@@ -105,6 +109,26 @@ def test_a_price_an_hour_gives_the_cost():
     assert time.cost(1.2) == pytest.approx(1.2)
 
 
+def test_the_time_of_a_training_is_its_steps_validations_and_checkpoints():
+    # 60 rows in steps of 8: 8 an epoch, 16 in two; measured every 4 steps, so 4 times
+    plan = make_plan(60, Train(batch_size=8, epochs=2, evaluations_per_epoch=2))
+    time = training_time(plan, 100, 50, Pace(step_token=0.01, validation_token=0.002, checkpoint=3))
+    assert (time.steps, time.validation, time.checkpoints) == pytest.approx((16.0, 0.4, 12.0))
+    assert replace(time, learning_curve=10).total == pytest.approx(38.4)
+
+
+def test_the_learning_curve_adds_two_trainings_on_fewer_rows(line, recipe):
+    def seconds(*more):
+        return json.loads(line("plan", recipe, "--json", *more).out)["seconds"]
+
+    assert seconds()["learning_curve"] == 0
+    told = seconds("--set", "verdict.learning_curve=true")
+    parts = [told[name] for name in ("steps", "validation", "checkpoints", "learning_curve")]
+    assert told["total"] == pytest.approx(sum(parts))
+    # 27 rows take 8 steps; 25 % of them, 7, and 50 %, 14, take 2 and 4
+    assert told["learning_curve"] > 6 / 8 * told["steps"]
+
+
 def test_the_verb_tells_rows_steps_memory_time_and_cost(line, recipe):
     told = line("plan", recipe, "--set", "prices.hour=3600", "--json")
     assert told.code == 0, told.err
@@ -142,9 +166,13 @@ def test_where_memory_is_short_the_training_checkpoints_and_says_what_else_helps
 
 
 def test_what_the_plan_leaves_out_is_told(line, recipe):
-    more = ("--set", "train.watch=score", "--set", "sweep.rank=[2,3]")
+    more = ("--set", "train.watch=score", "--set", "sweep.rank=[2,3]", "--set", "verdict.learning_curve=true")
     told = " ".join(line("plan", recipe, *more).out.split())
-    assert "baselines and comparison; answers to validation rows while training; the sweep's other" in told
+    wanted = (
+        "baselines and comparison, each answering 5 test rows; the answers of the learning curve's parts; "
+        "answers to validation rows while training; the sweep's other configurations"
+    )
+    assert wanted in told and "learning curve" in told.partition("not in")[0]
 
 
 def test_training_tells_its_memory(done):

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from residency.core.workspace import read_json, read_jsonl, write_json
+from residency.pipeline.project import start_project
 from residency.training.objectives import Batch, Loss, objective
 from residency.verdict.report_schema import Report
 from tests.pipeline.conftest import Done
@@ -264,6 +265,17 @@ def test_a_setting_that_the_scorer_does_not_read_is_a_mistake(copied):
     mistake = copied.line("run", copied.recipe, "--set", "scoring.tolerance=0.1").mistake()
     assert mistake["what"] == "The scorer 'exact' does not read scoring.tolerance."
     assert mistake["fix"].endswith("one that reads it: numeric.")
+
+
+def test_a_report_tells_instructions_that_nobody_wrote(copied, tmp_path):
+    start_project(tmp_path / "new", copied.recipe.parent / "rows.jsonl", None, (None, None))
+    template = f"task.instructions={tmp_path / 'new' / 'instructions.md'}"
+    called = copied.line("run", copied.recipe, "--set", template)
+    assert called.built() == ["baselines"] and "instructions were never written" in called.out
+    (unwritten,) = {f.name for f in (copied.line.home / "runs").iterdir()} - {copied.name}
+    for run in (copied.name, unwritten):
+        report = read_json(copied.line.home / "runs" / run / "report.json")
+        assert report["instructions_unwritten"] == (run == unwritten)
 
 
 def test_answers_held_to_labels_are_labels_and_the_report_says_so(recipe, line):

@@ -5,10 +5,10 @@ import torch
 
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
+from residency.models.out_of_memory import DoesNotFitError
 from residency.training.checkpoint import checkpoints, trainable_state
 from residency.training.gradient_checkpointing import gradient_checkpointing
 from residency.training.loop import Trainer
-from residency.training.memory import DoesNotFitError
 from residency.training.probe import measure_activations, measure_pace, sample_load, warm_up
 
 from .conftest import draw_sequences, tiny_llama

@@ -11,7 +11,7 @@ from residency.core.recipe import Prices, Verdict
 from residency.evals.statistics import Interval
 from residency.verdict.charts import Dot, _ticks, curve_svg, dots_svg, fates_svg
 from residency.verdict.data_schema import CeilingPart
-from residency.verdict.figures import p_value, percent, points
+from residency.verdict.figures import held, p_value, percent, points
 from residency.verdict.html import render_html
 from residency.verdict.report_schema import CurvePoint, Report, TrialPart
 from residency.verdict.terminal import render_terminal
@@ -295,3 +295,24 @@ def test_the_ceiling_is_on_page_and_terminal():
     assert page.count("No model can exceed about 91.2 % on rows like these (88.0 to 94.0 %)") == 2
     assert "Ceiling  91.2 % (88.0 to 94.0 %)" in out.getvalue()
     assert Report.model_validate(json.loads(json.dumps(whole.to_json()))) == whole
+
+
+def test_instructions_that_nobody_wrote_are_told_beside_the_candidates():
+    unwritten = SHIPPED.model_copy(update={"instructions_unwritten": True})
+    for told in (SHIPPED, unwritten):
+        out = io.StringIO()
+        render_terminal(told, Console(file=out, width=100))
+        for text in (out.getvalue(), render_html(told)):
+            assert (
+                "instructions were never written" in " ".join(text.split())
+            ) == told.instructions_unwritten
+
+
+def test_who_was_held_to_a_form_is_told_by_name():
+    remote = [{"name": "big", "constrain": True}, {"name": "old"}, {"name": "odd", "constrain": False}]
+    told = held({"task": {"constrain": "schema"}, "candidates": {"remote": remote}})
+    assert told == (
+        "Base and tuned model were held to a JSON Schema as they answered, and by its server big; "
+        "old, odd answered freely."
+    )
+    assert held({"task": {"constrain": "none"}, "candidates": {"remote": remote}}) is None

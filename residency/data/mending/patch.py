@@ -21,6 +21,8 @@ from residency.data.reading.sources import source_hash
 
 Content = Mapping[str, Any]
 """A row's columns, as JSON holds them."""
+PATCH = ".patch.jsonl"
+"""Ending of a patch, in place of the mended file's `.jsonl`."""
 Verb = Literal["edit", "drop", "merge", "redact", "reformat"]
 _Record = TypeVar("_Record")
 
@@ -105,6 +107,25 @@ class Patch:
             fix = "Mend the original again: this patch was edited, or made by another version."
             raise ResidencyError("The first line, and no other, must name the two files.", f"{file}:1", fix)
         return Patch(first, actions)
+
+
+def first_of(data: Path) -> Path:
+    """The data that a chain of mendings began with, as the patches beside each file tell; else the data.
+
+    A patch that is gone or damaged ends the chain.
+    """
+    seen = {data}
+    while not on_hub(data) and (patch := data.with_suffix(PATCH)).is_file():
+        try:
+            with patch.open(encoding="utf-8", errors="surrogatepass") as lines:
+                original = Path(Between(**json.loads(next(lines))).original)
+        except (OSError, ValueError, TypeError, StopIteration):
+            break
+        data = original if on_hub(original) else Path(os.path.normpath(patch.parent / original))
+        if data in seen:
+            break
+        seen.add(data)
+    return data
 
 
 def _line(content: Mapping[str, Any]) -> Between | Action:

@@ -18,9 +18,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from residency.core.errors import ResidencyError
+from residency.core.held import held
 from residency.core.workspace import copy_file, read_jsonl, unwritable
 
 LOCKED = "locked.jsonl"
@@ -99,7 +98,8 @@ class Lock:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        with FileLock(self.folder / "held.lock"):
+        with held(self.folder / "held.lock", "the split", self.folder) as sign:
+            sign()
             yield
 
 
