@@ -15,7 +15,9 @@ from residency.evals.memorisation import (
     mean_gain,
     sign_of_carry_over,
     sign_of_reciting,
+    sign_of_telling,
     sign_of_twins,
+    told_apart,
 )
 from residency.evals.scored import Scored, Split
 from residency.evals.statistics import own_cluster_each, paired, unpaired
@@ -24,9 +26,11 @@ from residency.verdict.memorisation_schema import (
     MemorisationPart,
     RecitalPart,
     SidePart,
+    TellingPart,
     TwinsPart,
 )
 
+Measured = GainPart | TellingPart | TwinsPart | RecitalPart
 Pair = tuple[Scored, Scored]
 """A row as the base answered it, and as tuned did."""
 
@@ -42,17 +46,17 @@ def measure_memorisation(rows: Sequence[Scored], confidence: float) -> Memorisat
         return None
     score = _gain(_passes(pairs["train"], confidence), _passes(pairs["test"], confidence))
     likelihood = _likelihood(pairs, confidence)
+    telling = _telling(pairs["train"], pairs["test"], confidence)
     twins, recitals = _twins(rows, confidence), _recitals(rows, confidence)
+    heard: list[Measured | None] = [score, twins, recitals]
+    if score.sign == "cannot tell":
+        heard += [telling, likelihood if score.carry_over is None else None]
     return MemorisationPart(
-        answer=judge(
-            score.sign,
-            likelihood.sign if likelihood else "cannot tell",
-            twins.sign if twins else "cannot tell",
-            recitals.sign if recitals else "cannot tell",
-        ),
+        answer=judge(part.sign for part in heard if part),
         sides=[_side(split, pairs[split]) for split in splits if pairs[split]],
         score=score,
         likelihood=likelihood,
+        telling=telling,
         twins=twins,
         recitals=recitals,
     )
@@ -122,6 +126,16 @@ def _gain(train: Estimate, held_out: Estimate) -> GainPart:
         carry_over_interval=share and share.interval,
         sign=sign_of_carry_over(share),
     )
+
+
+def _telling(train: Sequence[Pair], test: Sequence[Pair], confidence: float) -> TellingPart | None:
+    sides = [[one for one in _with_nll(pairs) if one[0] > 0] for pairs in (train, test)]
+    seen, unseen = ([after / before for before, after, _ in side] for side in sides)
+    apart = [len(set(own_cluster_each(cluster for _, _, cluster in side))) for side in sides]
+    if min(apart) < 2:
+        return None
+    found = told_apart(seen, unseen, (apart[0], apart[1]), confidence)
+    return TellingPart(share=found.value, interval=found.interval, sign=sign_of_telling(found.interval))
 
 
 def _twins(rows: Sequence[Scored], confidence: float) -> TwinsPart | None:

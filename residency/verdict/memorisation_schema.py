@@ -53,6 +53,20 @@ class GainPart(Part):
     """`generalises`: surely more than half carries over; `memorises`: surely less."""
 
 
+class TellingPart(Part):
+    """Whether training rows are known from held-out ones by the likelihood of their answers alone.
+
+    The figure of a row is tuned's `nll` as a share of the base's, since some answers are harder to guess.
+    """
+
+    share: Share
+    """Share of pairs of a training and a test row in which the training row has the lower one."""
+    interval: Interval
+    """By method 5 of Newcombe 2006, with rows of one cluster as one."""
+    sign: Learned
+    """`memorises`: surely more than four pairs of five are told apart."""
+
+
 class TwinsPart(Part):
     """Tuned on training rows as they are and in other words: given, by a model, or made by small changes."""
 
@@ -126,7 +140,10 @@ class MemorisationPart(Part):
     score: GainPart
     """The share right."""
     likelihood: GainPart | None
-    """The likelihood of the expected answers; its sign is heard where the score has none."""
+    """The likelihood of the expected answers; its sign is heard where training rows gained nothing in rows
+    right."""
+    telling: TellingPart | None
+    """Its sign is heard where rows right have none; missing where fewer than two rows of a side have one."""
     twins: TwinsPart | None
     """None where no training row has a twin, or a model was to make them and fewer than 10 held."""
     recitals: RecitalPart | None

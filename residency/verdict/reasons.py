@@ -20,7 +20,13 @@ from residency.verdict.figures import (
     points_range,
 )
 from residency.verdict.learning_schema import LearningCurvePart
-from residency.verdict.memorisation_schema import GainPart, MemorisationPart, RecitalPart, TwinsPart
+from residency.verdict.memorisation_schema import (
+    GainPart,
+    MemorisationPart,
+    RecitalPart,
+    TellingPart,
+    TwinsPart,
+)
 from residency.verdict.report_schema import (
     CandidateSummary,
     ComparisonPart,
@@ -229,6 +235,7 @@ def learned(part: MemorisationPart) -> str:
     said = [
         _carried("rows right", part.score, lambda gain: f"{points(gain)} points"),
         part.likelihood and _carried("likelihood of the answers wanted", part.likelihood, nats),
+        part.telling and part.telling.sign == "memorises" and _told_apart(part.telling),
         part.twins and part.twins.sign == "memorises" and _lost_in_twins(part.twins),
         part.recitals and part.recitals.sign == "memorises" and _recited(part.recitals),
     ]
@@ -248,6 +255,13 @@ def _carried(measure: str, gain: GainPart, told: Callable[[float], str]) -> str:
     low, high = gain.carry_over_interval
     share = f"{100 * gain.carry_over:.0f} % carry over, {100 * low:.0f} to {100 * high:.0f} %"
     return f"{gained} held-out ones ({share})"
+
+
+def _told_apart(telling: TellingPart) -> str:
+    return (
+        f"by the likelihood of its answer, a training row is told from a held-out one in "
+        f"{percent(telling.share)} of pairs ({percent_range(telling.interval)})"
+    )
 
 
 def _lost_in_twins(twins: TwinsPart) -> str:

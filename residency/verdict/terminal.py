@@ -87,7 +87,7 @@ def render_terminal(report: Report, console: Console) -> None:
 
 
 def _learned(part: MemorisationPart) -> str:
-    """The answer, and how much of each gain carries over."""
+    """The answer, how much of each gain carries over, and how well training rows are told from others."""
     gains = (("rows right", part.score), ("likelihood", part.likelihood))
     shares = [
         f"{100 * gain.carry_over:.0f} % of the gain in {name}"
@@ -95,6 +95,8 @@ def _learned(part: MemorisationPart) -> str:
         if gain and gain.carry_over is not None
     ]
     told = f"; held-out rows have {' and '.join(shares)}" if shares else ""
+    if part.telling:
+        told += f"; {percent(part.telling.share)} of pairs told apart"
     return part.answer + told
 
 

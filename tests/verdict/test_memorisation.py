@@ -81,6 +81,20 @@ def test_the_likelihood_speaks_where_the_score_is_silent():
     assert without.sides[0].nll_n == 0 and without.sides[0].base_nll is None
 
 
+def test_training_rows_that_their_likelihood_gives_away_are_a_sign_where_the_score_is_silent():
+    """Half of the held-out rows are right, so that rows right cannot tell; no held-out answer is as sure."""
+    train, silent = side("train", 8, 0, 8, (3, 0.001), 0), side("test", 40, 0, 20, (3, 0.5))
+    part = learned(train, silent)
+    assert (part.score.sign, part.likelihood.sign) == ("cannot tell", "generalises")
+    assert (part.telling.share, part.telling.sign, part.answer) == (1, "memorises", "memorises")
+    alike = learned(train, side("test", 40, 0, 20, (3, 0.001), 0))
+    assert (alike.telling.share, alike.answer) == (0.5, "cannot tell")
+    heard = learned(train, side("test", 40, 0, 36, (3, 0.5)))
+    assert (heard.telling.sign, heard.answer) == ("memorises", "generalises")
+    one = learned(train[:1] + train[8:9], silent)
+    assert one.telling is None
+
+
 def test_a_loss_in_other_words_speaks_against_the_score():
     twins = side("twin", 40, 0, 24)
     part = learned(*UNDERSTOOD, twins)
