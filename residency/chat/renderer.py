@@ -55,6 +55,9 @@ class Renderer:
         self._structure = re.compile("|".join(re.escape(text) for text in longest_first))
         self._frames: Frames | None = Frames(self._template, surroundings)
 
+    def __reduce__(self) -> tuple[type[Renderer], tuple[PreTrainedTokenizerBase]]:
+        return Renderer, (self._template.tokenizer,)  # another process makes its own of the tokenizer
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all that decides on a conversation's tokens: template, special tokens, vocabulary."""

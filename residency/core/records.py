@@ -160,6 +160,9 @@ class Source:
     def __str__(self) -> str:
         return f"{self.file}:{self.row}"
 
+    def __reduce__(self) -> tuple[type[Source], tuple[str, int]]:
+        return Source, (self.file, self.row)  # rows go to other processes: what slots come with is slow
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

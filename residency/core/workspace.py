@@ -41,36 +41,41 @@ def write_json(file: Path, content: Any) -> None:
 
 def write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line, all or nothing."""
-    _write(file, (_encode(row) + "\n" for row in rows))
+    write_lines(file, map(encode_row, rows))
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """A line of a JSONL file, its end included."""
+    return f"{_encode(row)}\n".encode("utf-8", "surrogatepass")
 
 
 def jsonl_hash(rows: Iterable[Mapping[str, Any]]) -> str:
     """Hex SHA-256 of the file that `write_jsonl` makes of these rows."""
     content = hashlib.sha256()
     for row in rows:
-        content.update(f"{_encode(row)}\n".encode("utf-8", "surrogatepass"))
+        content.update(encode_row(row))
     return content.hexdigest()
 
 
 def write_text(file: Path, text: str) -> None:
     """Write `text` so that `file` holds all of it or what it held before."""
-    _write(file, (text,))
+    write_lines(file, (text.encode("utf-8", "surrogatepass"),))
 
 
 def copy_file(file: Path, to: Path) -> None:
-    """Copy a text of the workspace, all or nothing."""
-    with file.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
-        _write(to, lines)
+    """Copy a file of the workspace, all or nothing."""
+    with file.open("rb") as content:
+        write_lines(to, iter(lambda: content.read(1 << 20), b""))
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _write(file: Path, parts: Iterable[str]) -> None:
-    """Write to a temporary file beside `file`, sync, rename."""
+def write_lines(file: Path, parts: Iterable[bytes]) -> None:
+    """Write to a temporary file beside `file`, sync, rename: all or nothing."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", errors="surrogatepass", newline="") as out:
+        with temporary.open("wb") as out:
             out.writelines(parts)
             out.flush()
             os.fsync(out.fileno())

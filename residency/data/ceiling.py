@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 from scipy.special import betaincinv
 
-from residency.core.records import Example
-from residency.data.labels import labels_of
-from residency.data.ledger import Checked
+from residency.data.rows import Rows, hex_of
 from residency.data.twins.find import Twins
 
 LEAST = 30
@@ -47,7 +46,7 @@ class Ceiling:
         return Ceiling(**{**content, "interval": tuple(content["interval"])})
 
 
-def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceiling | None:
+def find_ceiling(rows: Rows, twins: Sequence[Twins] = ()) -> Ceiling | None:
     """The ceiling that repeated inputs show, or None where fewer than `LEAST` of them cannot tell.
 
     Nor is any told where answers are no labels: two that differ may then both be right.
@@ -85,11 +84,11 @@ def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceilin
     Where neither are `LEAST` inputs, pairs of inputs at least `ALIKE` similar stand in for them:
     "near twins" are not quite the same question, so that figure is rather too low than too high.
     """
-    rows = [row for row in rows if not row.example.is_text]
-    if labels_of([row.example.answer for row in rows]) is None:
+    rows = rows.where(~rows.table["is_text"])
+    if rows.labels is None:
         return None
-    distinct = _first_of_each(rows, lambda example: example.id)
-    drawn = _answers(_first_of_each(rows, lambda example: example.input_id))
+    distinct = _first_of_each(rows, "id")
+    drawn = _answers(_first_of_each(rows, "input_id"), twins)
     repeated = [counts for counts in drawn.values() if counts.total() > 1]
     if len(repeated) >= LEAST and (found := _bracket(repeated, "repeated inputs")):
         return found
@@ -100,19 +99,21 @@ def find_ceiling(rows: Sequence[Checked], twins: Iterable[Twins] = ()) -> Ceilin
     return _bracket(pairs, "near twins") if len(pairs) >= LEAST else None
 
 
-def _first_of_each(rows: Iterable[Checked], key: Callable[[Example], str]) -> list[Checked]:
-    first: dict[str, Checked] = {}
-    for row in rows:
-        first.setdefault(key(row.example), row)
-    return list(first.values())
+def _first_of_each(rows: Rows, key: str) -> Rows:
+    return rows.take(np.sort(np.unique(rows.table[key], return_index=True)[1]))
 
 
-def _answers(rows: Iterable[Checked]) -> dict[str, Counter[str]]:
-    """How often each answer is given to each wording, case and blanks aside."""
+def _answers(rows: Rows, twins: Iterable[Twins] = ()) -> dict[str, Counter[str]]:
+    """How often each answer is given to a wording of several rows, or of a twin; case and blanks aside."""
+    wordings = rows.table["wording"]
+    _, number, times = np.unique(wordings, return_inverse=True, return_counts=True)
+    near = {int(wording, 16) for twin in twins for wording in (twin.one, twin.other)}
+    asked = (times[number] > 1) | np.isin(wordings, np.fromiter(near, np.uint64, len(near)))
+    rows = rows.where(asked)
+    folded = rows.look_at_answers(lambda answer: " ".join(answer.casefold().split()))
     answers: dict[str, Counter[str]] = {}
-    for row in rows:
-        answer = " ".join(row.example.answer.casefold().split())
-        answers.setdefault(row.wording, Counter())[answer] += 1
+    for place, wording in enumerate(rows.table["wording"].tolist()):
+        answers.setdefault(hex_of(wording), Counter())[folded[place]] += 1
     return answers
 
 

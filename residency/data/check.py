@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from residency.core.collector import without_collector
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
-from residency.core.records import Example, Source
-from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
+from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_lines
 from residency.data.ceiling import Ceiling, find_ceiling
 from residency.data.checks import find_all
 from residency.data.checks.label_errors import note_unsearched
@@ -20,6 +21,7 @@ from residency.data.findings import Finding, Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.reading.read import list_files, shown_name
 from residency.data.reading.sources import naming_roots, sources_of
+from residency.data.rows import BATCH, Places, Rows, Store, batches, pack
 from residency.data.shapes.preferences import PREFERENCE
 from residency.data.twins.find import Twins, find_twins, near_findings
 from residency.data.usable import RATED_BAD, Measure, Reading, Refusal, Renderer, check_system
@@ -32,7 +34,7 @@ _TOLD = {"duplicate": "duplicate of", "conflict": "conflict with"}
 class Examination:
     """What the check gives: the rows kept by the file they come from, and the fates of all others."""
 
-    examples: Mapping[str, tuple[Checked, ...]]
+    examples: Mapping[str, Rows]
     fates: tuple[Fate, ...]
     findings: tuple[Finding, ...]
     rows: Mapping[str, int]
@@ -46,8 +48,9 @@ class Examination:
 
     def write(self, folder: Path) -> None:
         """Write `examples.jsonl`, `fates.jsonl`, `twins.jsonl` and `examination.json`."""
-        kept = ({"of": name, **row.to_json()} for name in FILES for row in self.examples[name])
-        write_jsonl(folder / "examples.jsonl", kept)
+        heads = {name: f'{{"of": {json.dumps(name)}, '.encode() for name in FILES}
+        kept = (heads[name] + line[1:] for name in FILES for line in self.examples[name].lines())
+        write_lines(folder / "examples.jsonl", kept)
         write_jsonl(folder / "fates.jsonl", (fate.to_json() for fate in self.fates))
         write_jsonl(folder / "twins.jsonl", (twins._asdict() for twins in self.twins))
         findings = [finding.to_json() for finding in self.findings]
@@ -59,12 +62,14 @@ class Examination:
     @staticmethod
     def read(folder: Path) -> Examination:
         """The examination that `write` wrote."""
-        examples: dict[str, list[Checked]] = {name: [] for name in FILES}
-        for row in read_jsonl(folder / "examples.jsonl"):
-            examples[row["of"]].append(Checked.from_json(row))
+        store, roles = Store(folder), list[int]()
+        for batch in batches(read_jsonl(folder / "examples.jsonl"), BATCH):
+            store.add(pack([Checked.from_json(row) for row in batch]))
+            roles += [FILES.index(row["of"]) for row in batch]
+        rows, role = store.rows(), np.array(roles, np.int8)
         content = read_json(folder / "examination.json")
         return Examination(
-            {name: tuple(kept) for name, kept in examples.items()},
+            {name: rows.where(role == number) for number, name in enumerate(FILES)},
             tuple(Fate.from_json(row) for row in read_jsonl(folder / "fates.jsonl")),
             tuple(Finding.from_json(finding) for finding in content["findings"]),
             content["rows"],
@@ -75,23 +80,26 @@ class Examination:
 
 
 @without_collector()
-def examine(data: Data, system: str, renderer: Renderer, group: str | None = None) -> Examination:
+def examine(
+    data: Data, system: str, renderer: Renderer, group: str | None = None, folder: Path | None = None
+) -> Examination:
     """Read and check the recipe's files, each on its own: rows in two files are the split's business.
 
-    `group` is the column of `split.group`.
+    `group` is the column of `split.group`; `folder` has room for the rows while they are examined.
 
     Raises:
         ResidencyError: a file cannot be read, or none of its rows can be used.
     """
     check_system(system, renderer)
-    measure = Measure(data, system, renderer, group)
+    measure, store = Measure(data, system, renderer, group), Store(folder)
     sources = sources_of(data)
     roots = naming_roots(sources)
-    readings = {name: measure.read(source, roots[name]) for name, source in sources.items()}
+    readings = {name: measure.read(source, roots[name], store) for name, source in sources.items()}
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
     refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
-    kept = {name: compared[name].kept if name in compared else () for name in FILES}
-    twins = find_twins(chain.from_iterable(kept.values()), data.near)
+    kept = {name: compared[name].rows if name in compared else Rows.of(()) for name in FILES}
+    usable = store.rows()
+    twins = find_twins(usable.take(_among_all(compared.values())), data.near)
     return Examination(
         kept,
         (*(r.fate for r in refusals), *(fate for rows in compared.values() for fate in rows.fates)),
@@ -99,7 +107,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
             *refused_rows(refusals),
             *repeated_rows(list(compared.values()), data),
             *near_findings(list(kept.values()), twins),
-            *find_all(kept.values(), data),
+            *find_all([(rows, _flags_of(name, readings, compared)) for name, rows in kept.items()], data),
             *note_unsearched(kept.values(), data),
             *unused_columns({shown_name(r.source, roots[n]): r.unused for n, r in readings.items()}),
             *passed_over(sources.values()),
@@ -108,7 +116,7 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
         {name: reading.rows for name, reading in readings.items()},
         twins,
         tuple(reading.stop for reading in readings.values() if reading.stop is not None),
-        find_ceiling([row for reading in readings.values() for row in reading.usable], twins),
+        find_ceiling(usable, twins),
     )
 
 
@@ -116,26 +124,51 @@ def examine(data: Data, system: str, renderer: Renderer, group: str | None = Non
 class Comparison:
     """The rows of one file against each other."""
 
-    kept: tuple[Checked, ...]
+    among: int
+    """Rows compared."""
+    kept: Places
+    rows: Rows
+    """Those at the places kept."""
     fates: tuple[Fate, ...]
     duplicates: tuple[Flag, ...]
     conflicts: tuple[Flag, ...]
 
 
-def compare_rows(rows: Sequence[Checked], data: Data) -> Comparison:
+def compare_rows(rows: Rows, data: Data) -> Comparison:
     """Find rows that repeat or contradict each other, and leave out those the recipe says to drop."""
-    repeated = {row.source: first.source for row, first in repeats(_examples(rows))}
+    kept, among = np.arange(len(rows)), rows
+    repeated = repeats(rows.table["id"])
     dropped: list[Fate] = []
     if data.duplicates == "drop":
-        rows = _leave_out(rows, "duplicate", repeated, dropped)
-    contradicted = {
-        row.source: next(other.source for other in group if other.answer != row.answer)
-        for group in conflicts(_examples(rows))
-        for row in group
-    }
+        kept = _leave_out(rows, kept, "duplicate", repeated, dropped)
+        among = rows.take(kept)
+    table = among.table
+    pairs = conflicts(table["input_id"], table["answer"])
+    contradicted = {int(kept[one]): int(kept[other]) for one, other in pairs.items()}
     if data.conflicts == "drop":
-        rows = _leave_out(rows, "conflict", contradicted, dropped)
-    return Comparison(tuple(rows), tuple(dropped), _flags(repeated), _flags(contradicted))
+        kept = _leave_out(rows, kept, "conflict", contradicted, dropped)
+    flags = (_flags(rows, repeated), _flags(rows, contradicted))
+    return Comparison(len(rows), kept, rows.take(kept), tuple(dropped), *flags)
+
+
+def _among_all(compared: Iterable[Comparison]) -> Places:
+    """The places of the rows kept, among those of all files one after the other."""
+    begin, places = 0, [np.empty(0, np.int64)]
+    for comparison in compared:
+        places.append(begin + comparison.kept)
+        begin += comparison.among
+    return np.concatenate(places)
+
+
+def _flags_of(
+    name: str, readings: Mapping[str, Reading], compared: Mapping[str, Comparison]
+) -> list[tuple[str, Flag]]:
+    """What the row checks found in the rows of a file that are kept."""
+    if name not in readings:
+        return []
+    kept = np.zeros(compared[name].among, bool)
+    kept[compared[name].kept] = True
+    return [(check, flag) for place, check, flag in readings[name].flags if kept[place]]
 
 
 def refused_rows(refusals: Sequence[Refusal]) -> list[Finding]:
@@ -218,22 +251,16 @@ def _refused_by(check: str, refusals: Sequence[Refusal]) -> Finding:
     )
 
 
-def _leave_out(
-    rows: Sequence[Checked], fate: str, others: Mapping[Source, Source], dropped: list[Fate]
-) -> list[Checked]:
-    """The rows without those in `others`, whose fates are added to `dropped`."""
-    kept = []
-    for row in rows:
-        if other := others.get(row.example.source):
-            dropped.append(Fate.of(row, fate, f"{_TOLD[fate]} {other}"))
-        else:
-            kept.append(row)
-    return kept
+def _leave_out(rows: Rows, kept: Places, fate: str, others: Mapping[int, int], dropped: list[Fate]) -> Places:
+    """The places kept without those in `others`, whose fates are added to `dropped`."""
+    out = np.isin(kept, np.fromiter(others, np.int64, len(others)))
+    dropped += [
+        rows.fate(place, fate, f"{_TOLD[fate]} {rows.source(others[place])}") for place in kept[out].tolist()
+    ]
+    return kept[~out]
 
 
-def _flags(pairs: Mapping[Source, Source]) -> tuple[Flag, ...]:
-    return tuple(Flag(row, other=other, suspicion=0.9) for row, other in pairs.items())
-
-
-def _examples(rows: Sequence[Checked]) -> list[Example]:
-    return [row.example for row in rows]
+def _flags(rows: Rows, pairs: Mapping[int, int]) -> tuple[Flag, ...]:
+    return tuple(
+        Flag(rows.source(place), other=rows.source(other), suspicion=0.9) for place, other in pairs.items()
+    )

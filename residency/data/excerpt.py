@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from pathlib import Path
 
 from residency.core.recipe import Data
-from residency.core.records import Example, Source
+from residency.core.records import Example
 from residency.data.checks.redact import without_secrets
-from residency.data.reading.read import read_rows, shown_names
 from residency.data.reading.row import Row
 from residency.data.shapes import RowError, to_example
 
 LONGEST = 160
 """Characters of an excerpt, about a line and a half."""
-
-
-def rows_at(file: Path, root: Path, places: Collection[Source]) -> dict[Source, Row]:
-    """The rows of a source that stand at these places, named from `root`; nothing is read behind the last."""
-    names = shown_names(file, root)
-    wanted = {place for place in places if place.file in names}
-    found: dict[Source, Row] = {}
-    rows = read_rows(file, root)
-    while len(found) < len(wanted) and (row := next(rows, None)) is not None:
-        if row.source in wanted:
-            found[row.source] = row
-    return found
 
 
 def example_in(row: Row, data: Data) -> Example | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from residency.core.records import Example, Source
@@ -79,19 +79,16 @@ class Fate:
         return Fate(**{**row, "source": Source(**row["source"]), "checks": tuple(row["checks"])})
 
 
-def with_checks(fates: Iterable[Fate], findings: Iterable[Finding]) -> list[Fate]:
-    """The fates with the checks that fired on their rows, as the findings tell."""
+def checks_by_row(findings: Iterable[Finding]) -> dict[Source, tuple[str, ...]]:
+    """The ids of the checks that fired on each row, each once, in the order of the findings."""
     fired: dict[Source, list[str]] = {}
     for finding in findings:
         for source in dict.fromkeys(flag.source for flag in finding.rows):
             fired.setdefault(source, []).append(finding.id)
-    return [
-        replace(fate, checks=tuple(fired[fate.source])) if fate.source in fired else fate for fate in fates
-    ]
+    return {source: tuple(ids) for source, ids in fired.items()}
 
 
-def count_fates(fates: Iterable[Fate]) -> dict[str, int]:
-    """Rows by fate, all of `FATES` in order, then any of `OF_REPLAY`; the counts sum to the rows read."""
-    counts = Counter(fate.fate for fate in fates)
+def in_order(counts: Counter[str]) -> dict[str, int]:
+    """Counts by fate, all of `FATES` in order, then any of `OF_REPLAY`."""
     told = (*FATES, *(fate for fate in OF_REPLAY if counts[fate]))
     return {fate: counts[fate] for fate in told}

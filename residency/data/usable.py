@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.records import Conversation, Example, Message, with_system
-from residency.data.findings import plural
+from residency.data.checks.registry import flag_row
+from residency.data.findings import Flag, plural
 from residency.data.ledger import Checked, Fate
 from residency.data.reading.read import read_rows
 from residency.data.reading.row import Row
+from residency.data.rows import BATCH, Packed, Rows, Store, batches, pack
 from residency.data.shapes import RowError, read_row
+from residency.data.workers import spread
 
 if TYPE_CHECKING:
     from residency.chat import Counts
 
-_BATCH = 1024
+Placed = tuple[int, str, Flag]
+"""The place of a row, the id of a check that fired on it, and the flag."""
 RATED_BAD = "rated-bad"
 """The check that leaves out answers rated bad: no mistakes, so `max_refused` does not count them."""
 
@@ -57,7 +61,9 @@ class Reading:
 
     source: Path
     rows: int = 0
-    usable: list[Checked] = field(default_factory=list)
+    usable: Rows = field(default_factory=lambda: Rows.of(()))
+    flags: list[Placed] = field(default_factory=list)
+    """What the row checks found in the rows that are usable."""
     refusals: list[Refusal] = field(default_factory=list)
     unused: dict[str, None] = field(default_factory=dict)
     """Columns that no row's shape asked for, in the order met."""
@@ -65,6 +71,18 @@ class Reading:
     """Rows by shape."""
     stop: ResidencyError | None = None
     """Why training refuses the file: more of it is refused than `data.max_refused` allows."""
+
+
+@dataclass
+class Surveyed:
+    """A batch of rows, measured: those usable are packed, and no text of the others is kept."""
+
+    rows: int
+    usable: Packed
+    flags: list[Placed]
+    refusals: list[Refusal]
+    unused: dict[str, None]
+    shapes: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -77,33 +95,55 @@ class Measure:
     group: str | None = None
     """The column that names a row's group."""
 
-    def read(self, source: Path, root: Path) -> Reading:
-        """Every row of `source`, either usable or refused; its files are named from `root`.
+    def read(self, source: Path, root: Path, store: Store) -> Reading:
+        """Every row of `source`, either usable, and put into the store, or refused.
+
+        Files are named from `root`.
 
         Raises:
             ResidencyError: it cannot be read, or none of its rows can be used.
         """
-        reading, batch = Reading(source), list[Example]()
-        for row in read_rows(source, root):
-            reading.rows += 1
-            try:
-                batch.append(self._example(row, reading))
-            except RowError as error:
-                reading.refusals.append(_refusal(row, error))
-            if len(batch) == _BATCH:
-                self._count_tokens(batch, reading)
-                batch = []
-        self._count_tokens(batch, reading)
+        reading, begin = Reading(source), len(store)
+        for batch in spread(self.survey, batches(read_rows(source, root), BATCH)):
+            offset = len(store) - begin
+            reading.flags += [(offset + place, check, flag) for place, check, flag in batch.flags]
+            store.add(batch.usable)
+            reading.rows += batch.rows
+            reading.refusals += batch.refusals
+            reading.unused |= batch.unused
+            reading.shapes.update(batch.shapes)
+        reading.usable = store.rows(begin)
         reading.refusals.sort(key=lambda refusal: (refusal.fate.source.file, refusal.fate.source.row))
         reading.stop = self._judge(reading)
         return reading
 
-    def _example(self, row: Row, reading: Reading) -> Example:
+    def survey(self, rows: Sequence[Row]) -> Surveyed:
+        """Measure a batch of rows, and look at each by itself."""
+        examples: list[Example] = []
+        refusals: list[Refusal] = []
+        unused: dict[str, None] = {}
+        shapes: Counter[str] = Counter()
+        for row in rows:
+            try:
+                examples.append(self._example(row, unused, shapes))
+            except RowError as error:
+                refusals.append(_refusal(row, error))
+        outcomes = list(self._count_tokens(examples))
+        refusals += [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+        usable = [outcome for outcome in outcomes if isinstance(outcome, Checked)]
+        flags = [
+            (place, check, flag)
+            for place, row in enumerate(usable)
+            for check, flag in flag_row(row.example).items()
+        ]
+        return Surveyed(len(rows), pack(usable), flags, refusals, unused, shapes)
+
+    def _example(self, row: Row, unused: dict[str, None], shapes: Counter[str]) -> Example:
         example, shape = read_row(row, self.data.input, self.data.output)
-        reading.shapes[shape.name] += 1
+        shapes[shape.name] += 1
         for name in row.content or ():
             if name not in shape.needed and name not in shape.optional and name != self.group:
-                reading.unused[name] = None
+                unused[name] = None
         if group := _group(row.content or {}, self.group):
             example = replace(example, group=group)
         if not example.is_learned:
@@ -114,18 +154,15 @@ class Measure:
             raise RowError(reason, "Take it out, or write it in another way.", "special-token")
         return example
 
-    def _count_tokens(self, examples: Sequence[Example], reading: Reading) -> None:
+    def _count_tokens(self, examples: Sequence[Example]) -> Iterator[Checked | Refusal]:
         conversations = [with_system(example.conversation, self.system) for example in examples]
         for example, outcome in zip(examples, self.renderer.count_each(conversations), strict=True):
             if isinstance(outcome, ResidencyError):
                 fate = Fate(example.source, "refused", outcome.what, example.id)
-                reading.refusals.append(Refusal(fate, "template", outcome.fix))
-                continue
-            row = Checked(example, *outcome)
-            if refusal := self._refuse(row):
-                reading.refusals.append(refusal)
+                yield Refusal(fate, "template", outcome.fix)
             else:
-                reading.usable.append(row)
+                row = Checked(example, *outcome)
+                yield self._refuse(row) or row
 
     def _refuse(self, row: Checked) -> Refusal | None:
         if row.supervised_tokens == 0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,13 +93,13 @@ def score_rows(
         return list(side_by_side.map(score, rows))
 
 
-def require_form(scorer: Scorer, examples: Sequence[Example]) -> None:
+def require_form(scorer: Scorer, examples: Iterable[Example]) -> None:
     """Refuse answers wanted that the scorer cannot read; a costly one is tried on the first alone.
 
     Raises:
         ResidencyError: names file and row.
     """
-    for example in examples[:1] if scorer.costly else examples:
+    for example in islice(examples, 1 if scorer.costly else None):
         grade(scorer, example, example.answer)
 
 

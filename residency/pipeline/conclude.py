@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl, write_text
-from residency.data.ledger import Fate, count_fates
+from residency.core.workspace import (
+    encode_row,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_lines,
+    write_text,
+)
+from residency.data.ledger import Fate, in_order
 from residency.data.reading.sources import replay_file
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
@@ -47,8 +57,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     )
     replayed = stages["train"] / "replay.jsonl"
     replay = [Fate.from_json(row) for row in read_jsonl(replayed)] if replayed.is_file() else []
-    fates = [*frozen.fates, *replay]
-    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"), fates)
+    counts = in_order(Counter(frozen.ledger.counts()) + Counter(fate.fate for fate in replay))
+    data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"), counts)
     report = Report(
         schema_="residency.report/1",
         run=folder.name,
@@ -65,7 +75,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
-    write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+    general = (encode_row(fate.to_json()) for fate in replay)
+    write_lines(folder / "ledger.jsonl", chain(frozen.ledger.lines(), general))
     write_jsonl(folder / "causes.jsonl", causes)
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())
@@ -86,7 +97,7 @@ def _paraphrases(stages: Mapping[str, Path]) -> ParaphrasesPart | None:
     return ParaphrasesPart(**read_json(folder / "made.json"), file=str(folder / "paraphrases.jsonl"))
 
 
-def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Sequence[Fate]) -> DataPart:
+def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Mapping[str, int]) -> DataPart:
     findings = [
         FindingPart(
             id=finding.id,
@@ -102,13 +113,13 @@ def _data(inputs: Inputs, frozen: Frozen, examined: Mapping[str, Any], fates: Se
         FilePart(file=name, role=role, sha256=inputs.hashes[role], rows=examined["rows"][role])
         for role, name in inputs.names.items()
     ]
-    if general := len(fates) - len(frozen.fates):
+    if general := sum(fates.values()) - sum(examined["rows"].values()):
         name = replay_file(inputs.recipe.train).name
         files.append(FilePart(file=name, role="replay", sha256=inputs.replay, rows=general))
     return DataPart(
         files=files,
-        rows=len(fates),
-        fates=count_fates(fates),
+        rows=sum(fates.values()),
+        fates=dict(fates),
         findings=findings,
         test_hash=frozen.test_hash,
         overlap=sum(len(finding.rows) for finding in overlapping),

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from residency.core.collector import without_collector
 from residency.core.errors import UnfitData
 from residency.core.recipe import Recipe, Split
 from residency.core.records import Source
-from residency.core.workspace import copy_file, write_json, write_jsonl, write_text
+from residency.core.workspace import copy_file, write_json, write_jsonl, write_lines, write_text
 from residency.data.check import Examination
 from residency.data.checks.redact import without_secrets
-from residency.data.excerpt import excerpt, rows_at, shorten
+from residency.data.excerpt import excerpt, shorten
+from residency.data.fates import Ledger
 from residency.data.findings import Finding, Flag
-from residency.data.ledger import Checked, Fate, count_fates, with_checks
+from residency.data.ledger import Fate
 from residency.data.mending.review import Suspect, queue
-from residency.data.reading.read import shown_names
+from residency.data.reading.read import rows_at, shown_names
 from residency.data.reading.row import Row
 from residency.data.reading.sources import naming_roots
+from residency.data.rows import Rows
 from residency.data.split.freeze import Frozen
 from residency.data.twins.leaks import find_leaks, leak_findings
 from residency.pipeline.inputs import Inputs
-from residency.pipeline.project import guess_kind
+from residency.pipeline.project import is_chat, is_record
 from residency.verdict.data_page import render_data_page
 
 _SHOWN = 20
@@ -46,18 +50,19 @@ def tell_findings(
     `outcome` is the split, written to the folder `frozen`, or why training refuses the rows: their fates are
     then the files they come from.
     """
-    fates, found, leaks = _outcome(examination, inputs.recipe.split, outcome)
+    ledger, found, leaks = _outcome(examination, inputs.recipe.split, outcome)
+    fates = ledger.counts()
     findings = sorted(found, key=lambda finding: _WORST_FIRST.index(finding.severity))
     roots = naming_roots(inputs.files)
-    suspects = _queue(findings, fates, shown_names(inputs.files["train"], roots["train"]))
+    suspects = _queue(findings, ledger.flagged(), shown_names(inputs.files["train"], roots["train"]))
     shown = {suspect.source for suspect in suspects[:_SHOWN]}
     shown |= {flag.source for finding in findings for flag in finding.rows[:_SHOWN]}
     readings = (rows_at(file, roots[role], shown) for role, file in inputs.files.items())
     told = _Told(inputs.recipe, {source: row for rows in readings for source, row in rows.items()})
     document = {
-        "rows": len(fates),
+        "rows": sum(fates.values()),
         "files": {role: [file.name, examination.rows[role]] for role, file in inputs.files.items()},
-        "fates": count_fates(fates),
+        "fates": fates,
         "checks": [told.finding(finding) for finding in findings],
         "ceiling": None if examination.ceiling is None else examination.ceiling.to_json(),
         "leaks": leaks,
@@ -67,7 +72,7 @@ def tell_findings(
     }
     top = [told.suspect(suspect) for suspect in suspects[:_SHOWN]]
     if frozen is None:
-        write_jsonl(folder / "ledger.jsonl", (fate.to_json() for fate in fates))
+        write_lines(folder / "ledger.jsonl", ledger.lines())
     else:
         copy_file(frozen / "ledger.jsonl", folder / "ledger.jsonl")
     write_jsonl(folder / "review.jsonl", (suspect.to_json() for suspect in suspects))
@@ -78,21 +83,19 @@ def tell_findings(
 class _Outcome(NamedTuple):
     """What became of the rows, with a split or without."""
 
-    fates: Sequence[Fate]
+    ledger: Ledger
     findings: Sequence[Finding]
     leaks: int
 
 
 def _outcome(examination: Examination, split: Split, outcome: Frozen | UnfitData | None) -> _Outcome:
     if isinstance(outcome, Frozen):
-        return _Outcome(outcome.fates, outcome.findings, outcome.leaks)
+        return _Outcome(outcome.ledger, outcome.findings, outcome.leaks)
     files, twins = examination.examples, examination.twins
     overlaps = leak_findings(files, twins, split)
     findings = (*examination.findings, *overlaps, *_refusals(outcome))
-    kept = (Fate.of(row, role) for role, rows in files.items() for row in rows)
-    fates = with_checks((*examination.fates, *kept), findings)
-    in_order = sorted(fates, key=lambda fate: (fate.source.file, fate.source.row))
-    return _Outcome(in_order, findings, len(find_leaks(files["train"], files["test"], twins)))
+    leaks = len(find_leaks([files["train"]], files["test"], twins))
+    return _Outcome(Ledger(files, examination.fates, findings), findings, leaks)
 
 
 def _refusals(refusal: UnfitData | None) -> Iterator[Finding]:
@@ -102,11 +105,10 @@ def _refusals(refusal: UnfitData | None) -> Iterator[Finding]:
         yield Finding("training-refuses", "error", what, (), error.fix)
 
 
-def _queue(findings: Sequence[Finding], fates: Sequence[Fate], train: Collection[str]) -> list[Suspect]:
+def _queue(findings: Sequence[Finding], flagged: Iterable[Fate], train: Collection[str]) -> list[Suspect]:
     """The rows of the files `train` to look at, of those that can be used."""
-    flagged = {flag.source for finding in findings for flag in finding.rows if flag.source.file in train}
-    usable = (fate for fate in fates if fate.fate not in ("refused", "over-long"))
-    ids = {fate.source: fate.example_id for fate in usable if fate.source in flagged}
+    usable = (fate for fate in flagged if fate.fate not in ("refused", "over-long"))
+    ids = {fate.source: fate.example_id for fate in usable if fate.source.file in train}
     return queue(findings, {source: id for source, id in ids.items() if id is not None})
 
 
@@ -138,22 +140,21 @@ class _Told:
         return "" if row is None else excerpt(row, self._data)
 
 
-def _labels(rows: Sequence[Checked]) -> dict[str, int]:
+def _labels(rows: Rows) -> dict[str, int]:
     """How often each answer is given, the most common first, where answers are labels."""
-    examples = [row.example for row in rows]
-    if not examples or guess_kind(examples) != "classify":
+    if not rows.labels or is_chat(rows.table["turns"].max()) or all(map(is_record, set(rows.labels))):
         return {}
-    return {shorten(label): n for label, n in Counter(e.answer for e in examples).most_common()}
+    return {shorten(label): n for label, n in Counter(rows.labels).most_common()}
 
 
-def _lengths(rows: Sequence[Checked]) -> list[dict[str, int]]:
+def _lengths(rows: Rows) -> list[dict[str, int]]:
     """Rows by their length in tokens, in bins of one width."""
     if not rows:
         return []
-    longest = max(row.tokens for row in rows)
-    width = max(1, -(-longest // _BINS))
-    counts = Counter((row.tokens - 1) // width for row in rows)
+    tokens = rows.table["tokens"]
+    width = max(1, -(-int(tokens.max()) // _BINS))
+    counts = np.bincount((tokens - 1) // width)
     return [
-        {"from": width * place + 1, "to": width * (place + 1), "rows": counts[place]}
-        for place in range(max(counts) + 1)
+        {"from": width * place + 1, "to": width * (place + 1), "rows": count}
+        for place, count in enumerate(counts.tolist())
     ]

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Recipe
-from residency.core.records import Example
 from residency.core.workspace import read_json
 from residency.data.check import Examination, examine
+from residency.data.rows import Rows
 from residency.data.split.freeze import Frozen, freeze
 from residency.data.split.lock import Lock
 from residency.evals.scored import require_form
@@ -23,7 +26,7 @@ from residency.models.tokenizer import load_tokenizer
 def check(recipe: Recipe, folder: Path) -> Examination:
     """Read and examine the rows; writes the examination, with the reasons for which training refuses them."""
     renderer = Renderer(load_tokenizer(locate(recipe.base)))
-    examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group)
+    examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group, folder)
     stops = (*examination.stops, *_unfit_for_task(examination, recipe))
     examination = replace(examination, stops=stops)
     examination.write(folder)
@@ -50,26 +53,29 @@ def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[Reside
 def _require_form(examination: Examination, recipe: Recipe) -> None:
     scorer = scorer_of(recipe)
     for rows in examination.examples.values():
-        require_form(scorer, [row.example for row in rows if not row.example.is_text])
+        asked = rows.where(~rows.table["is_text"])
+        require_form(scorer, (row.example for row in asked.with_different_answers()))
 
 
 def _require_room(examination: Examination, recipe: Recipe) -> None:
     """Refuse `task.max_new_tokens` that would cut off more than a tenth of the answers wanted."""
     room = recipe.task.max_new_tokens
-    rows = [row for kept in examination.examples.values() for row in kept if _is_single(row.example)]
-    longer = [row for row in rows if row.supervised_tokens > room]
-    if len(longer) > len(rows) / 10:
-        longest = max(row.supervised_tokens for row in longer)
+    single = [rows.where(_is_single(rows)) for rows in examination.examples.values()]
+    longer = [rows.where(rows.table["supervised"] > room) for rows in single]
+    count, cut = sum(map(len, single)), sum(map(len, longer))
+    if cut > count / 10:
+        longest = max(int(rows.table["supervised"].max()) for rows in longer if rows)
+        first = next(rows.source(0) for rows in longer if rows)
         raise ResidencyError(
-            f"{len(longer):,} of {len(rows):,} answers are longer than {room} tokens, and would be cut off.",
-            f"task.max_new_tokens, e.g. {longer[0].example.source}",
+            f"{cut:,} of {count:,} answers are longer than {room} tokens, and would be cut off.",
+            f"task.max_new_tokens, e.g. {first}",
             f"Give them room: --set task.max_new_tokens={longest}",
         )
 
 
-def _is_single(example: Example) -> bool:
-    """Whether what is learned is the answer alone."""
-    return len(example.messages) < 4 and not example.is_text
+def _is_single(rows: Rows) -> NDArray[np.bool_]:
+    """Whether what is learned of each row is the answer alone."""
+    return (rows.table["turns"] < 4) & ~rows.table["is_text"]
 
 
 def freeze_rows(recipe: Recipe, examination: Examination, lock: Lock, folder: Path) -> Frozen:

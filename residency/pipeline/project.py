@@ -102,11 +102,21 @@ def is_template(instructions: str) -> bool:
 def guess_kind(examples: Sequence[Example]) -> Kind:
     """`extract` where answers have fields, `classify` where few short ones repeat, else `write`."""
     answers = [e.answer for e in examples]
-    if any(len(e.messages) > 3 for e in examples):
+    if any(is_chat(len(e.messages)) for e in examples):
         return "chat"
-    if all(isinstance(json_value(a), dict) or fields_of(a) for a in answers):
+    if all(map(is_record, answers)):
         return "extract"
     return "classify" if labels_of(answers) else "write"
+
+
+def is_chat(turns: int) -> bool:
+    """Whether a row of so many turns is more than a question and its answer."""
+    return turns > 3
+
+
+def is_record(answer: str) -> bool:
+    """Whether an answer has fields."""
+    return isinstance(json_value(answer), dict) or bool(fields_of(answer))
 
 
 def choose_scorer(kind: Kind, examples: Sequence[Example]) -> str:

@@ -16,6 +16,7 @@ from residency.core.records import Example, Message, Source, fingerprint
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
 from residency.data.reading.sources import naming_roots, replay_file, sources_of
+from residency.data.rows import Store
 from residency.data.split.freeze import Frozen
 from residency.data.twins.find import find_twin_words, neighbours
 from residency.data.usable import Measure
@@ -42,7 +43,7 @@ def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer) -> Replay:
         return Replay()
     data = recipe.data.model_copy(update={"train": file, "input": None, "output": None})
     root = naming_roots({**sources_of(recipe.data), "replay": file})["replay"]
-    reading = Measure(data, "", renderer).read(file, root)
+    reading = Measure(data, "", renderer).read(file, root, Store())
     if reading.stop is not None:
         raise reading.stop
     kept_apart = _kept_apart(recipe, frozen)

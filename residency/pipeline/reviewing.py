@@ -10,7 +10,7 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Data
 from residency.core.records import Example, Source
 from residency.core.workspace import read_jsonl
-from residency.data.excerpt import example_in, rows_at
+from residency.data.excerpt import example_in
 from residency.data.mending.fix import plain, with_answer
 from residency.data.mending.patch import Content
 from residency.data.mending.review import (
@@ -21,6 +21,7 @@ from residency.data.mending.review import (
     decisions_file,
     read_decisions,
 )
+from residency.data.reading.read import rows_at
 from residency.data.reading.row import Row
 from residency.data.reading.sources import naming_roots, sources_of
 

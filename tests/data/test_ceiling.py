@@ -6,6 +6,7 @@ import pytest
 from residency.core.records import Example, Message, Source
 from residency.data.ceiling import Ceiling, clustered_interval, find_ceiling, right_held_out
 from residency.data.ledger import Checked
+from residency.data.rows import Rows
 from residency.data.twins.find import Twins
 
 
@@ -13,6 +14,10 @@ def row(text, answer):
     return Checked(
         Example((Message("user", text), Message("assistant", answer)), Source("train.jsonl", 1)), 1, 1
     )
+
+
+def ceiling(rows, twins=()):
+    return find_ceiling(Rows.of(rows), twins)
 
 
 def rows(groups):
@@ -27,24 +32,24 @@ def rows(groups):
 def test_copies_are_no_evidence_of_agreement():
     """By hand: 30 inputs in two ways of writing, of which 6 disagree: held out 24 of 30, own 27 of 30."""
     pairs = rows([("a", "a")] * 24 + [("a", "b")] * 6)
-    found = find_ceiling(pairs)
+    found = ceiling(pairs)
     assert (found.inputs, found.rows) == (30, 60)
     assert found.value == pytest.approx((24 / 30 + 27 / 30) / 2)
-    assert find_ceiling(pairs + pairs[:1] * 9 + pairs) == found
+    assert ceiling(pairs + pairs[:1] * 9 + pairs) == found
     copied = [row(f"input {i}", "ab"[i % 2]) for i in range(100) for _ in range(10)]
-    assert find_ceiling(copied) is None
+    assert ceiling(copied) is None
     # What contradicts a row in its own characters is no draw either, nor is what agrees with it.
     torn = [row(f"input {i}", "c") for i in range(24)]
-    assert find_ceiling([*pairs, *torn]) == found
+    assert ceiling([*pairs, *torn]) == found
 
 
 def test_the_bound_counts_copies_once():
     """By hand: 30 inputs with two answers and 60 others, all copied: 30 + 60 of 120 rows can be right."""
     torn = [row(f"input {i}", answer) for i in range(30) for answer in "ab"]
     once = [row(f"other {i}", "a") for i in range(60)]
-    found = find_ceiling(torn * 3 + once * 5)
+    found = ceiling(torn * 3 + once * 5)
     assert (found.value, found.source, found.rows) == (0.75, "all rows", 60)
-    assert find_ceiling(torn[2:] + once) is None
+    assert ceiling(torn[2:] + once) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_rows_that_the_other_rows_get_right(answers, right):
 
 def test_the_value_is_the_middle_of_both_figures():
     # 40 pairs of which 4 disagree: held out 36 of 40, own 36 + 4 / 2 of 40.
-    found = find_ceiling(rows([("a", "a")] * 36 + [("a", "b")] * 4))
+    found = ceiling(rows([("a", "a")] * 36 + [("a", "b")] * 4))
     assert found.value == pytest.approx((0.9 + 0.95) / 2)
     assert (found.source, found.inputs, found.rows) == ("repeated inputs", 40, 80)
     assert found.interval[0] < 0.9 and 0.95 < found.interval[1] < 1
@@ -85,19 +90,19 @@ def test_inputs_and_answers_are_one_but_for_case_blanks_and_marks():
         ("w\u00f6 ist es!", "a"),
     ]
     examples = [row(f"{i} {text}", answer) for i in range(20) for text, answer in pairs]
-    found = find_ceiling(examples)
+    found = ceiling(examples)
     assert (found.value, found.inputs, found.rows) == (1, 40, 80)
 
 
 def test_too_few_repeated_inputs_cannot_tell():
-    assert find_ceiling(rows([("a", "b")] * 29 + [("a",)] * 1000)) is None
-    assert find_ceiling(rows([("a", "b")] * 30 + [("a",)] * 1000)) is not None
-    assert find_ceiling([]) is None
+    assert ceiling(rows([("a", "b")] * 29 + [("a",)] * 1000)) is None
+    assert ceiling(rows([("a", "b")] * 30 + [("a",)] * 1000)) is not None
+    assert ceiling([]) is None
 
 
 def test_a_file_whose_repeats_were_removed_gets_the_bound_of_its_own_rows():
     # 100 pairs that all disagree, among 800 rows that stand once: 900 of 1,000 can be right.
-    found = find_ceiling(rows([("a", "b")] * 100 + [("a",)] * 800))
+    found = ceiling(rows([("a", "b")] * 100 + [("a",)] * 800))
     assert (found.value, found.source) == (0.9, "all rows")
     assert found.interval[0] < 0.9 < found.interval[1]
 
@@ -108,11 +113,11 @@ def test_near_twins_stand_in_where_few_inputs_repeat():
     words = [one.wording for one in once]
     twins = [Twins(words[i], words[80 - i], 0.95) for i in range(40)]
     more = [Twins(words[0], words[40], 0.92), Twins(words[40], words[81], 0.85)]
-    found = find_ceiling(once, [*more, *twins])
+    found = ceiling(once, [*more, *twins])
     assert (found.source, found.inputs, found.rows) == ("near twins", 40, 80)
     assert found.value == pytest.approx((37 / 40 + 38.5 / 40) / 2)
-    assert find_ceiling(once, twins[:29]) is None
-    assert find_ceiling(rows([(f"{i}",) for i in range(82)]), twins) is None  # no twins agree
+    assert ceiling(once, twins[:29]) is None
+    assert ceiling(rows([(f"{i}",) for i in range(82)]), twins) is None  # no twins agree
 
 
 def test_the_interval_of_rows_that_stand_alone_is_clopper_and_pearsons():
@@ -150,7 +155,7 @@ def open_inputs(rng, share, copies):
 def test_the_interval_covers_the_truth_of_simulated_data(noise, share, copies):
     rng = random.Random(f"{noise.__name__} {share} {copies}")
     answers, truth = noise(rng, share, copies)
-    found = [find_ceiling(rows([answers() for _ in range(100)])) for _ in range(60)]
+    found = [ceiling(rows([answers() for _ in range(100)])) for _ in range(60)]
     covered = sum(low <= truth <= high for low, high in (ceiling.interval for ceiling in found))
     assert covered >= 55  # of 60; 57 are expected at least
     mean = sum(ceiling.value for ceiling in found) / len(found)
@@ -160,13 +165,13 @@ def test_the_interval_covers_the_truth_of_simulated_data(noise, share, copies):
 def test_the_figures_of_many_copies_meet_the_truth():
     rng = random.Random(0)
     answers, truth = slips(rng, 0.1, 8)
-    found = find_ceiling(rows([answers() for _ in range(2000)]))
+    found = ceiling(rows([answers() for _ in range(2000)]))
     assert found.value == pytest.approx(truth, abs=0.01)
 
 
 def test_none_is_told_of_answers_that_are_no_labels_or_of_plain_text():
-    assert find_ceiling(rows([(f"{i}", f"or {i}") for i in range(40)])) is None
+    assert ceiling(rows([(f"{i}", f"or {i}") for i in range(40)])) is None
     texts = [Checked(Example((Message("text", "a"),), Source("t.jsonl", i)), 1, 1) for i in range(100)]
-    assert find_ceiling(texts) is None
+    assert ceiling(texts) is None
     labelled = rows([("a", "b", "a")] * 40)
-    assert find_ceiling([*labelled, *texts]) == find_ceiling(labelled) is not None
+    assert ceiling([*labelled, *texts]) == ceiling(labelled) is not None

@@ -11,7 +11,6 @@ from residency.core.recipe import Data, Split
 from residency.core.records import Message, Preference
 from residency.data import usable
 from residency.data.check import Examination, examine
-from residency.data.ledger import count_fates
 from residency.data.split.freeze import freeze
 
 GOOD = [{"input": f"question {i}", "output": "yes"} for i in range(20)]
@@ -36,7 +35,7 @@ def test_clean_rows_are_kept_with_their_tokens(tmp_path: Path, renderer: Any) ->
     first = examination.examples["train"][0]
     assert (first.tokens, first.supervised_tokens) == (5, 1)
     assert len(examination.examples["train"]) == 20
-    assert examination.examples["test"] == examination.examples["validation"] == ()
+    assert not examination.examples["test"] and not examination.examples["validation"]
     assert examination.rows == {"train": 20}
     assert examination.fates == examination.findings == ()
 
@@ -258,7 +257,7 @@ def test_a_row_of_just_max_tokens_is_kept(tmp_path: Path, renderer: Any) -> None
 
 
 def test_rows_are_measured_in_batches(tmp_path: Path, renderer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usable, "_BATCH", 3)
+    monkeypatch.setattr(usable, "BATCH", 3)
     rows = [{"input": "one " * (i + 1), "output": "x"} for i in range(7)]
     kept = check(tmp_path, rows, renderer).examples["train"]
     assert [(row.example.source.row, row.tokens) for row in kept] == [(i, i + 1) for i in range(1, 8)]
@@ -316,4 +315,4 @@ def test_banking77(renderer: Any) -> None:
     near = next(finding for finding in frozen.findings if finding.id == "near-leak")
     assert len(near.rows) >= 250
     assert frozen.leaks == 25 + len(near.rows)
-    assert sum(count_fates(frozen.fates).values()) == 13083
+    assert sum(frozen.ledger.counts().values()) == 13083

@@ -6,7 +6,7 @@ import pytest
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Source
-from residency.data.excerpt import rows_at
+from residency.data.reading.read import rows_at
 from residency.data.reading.row import Row
 
 

@@ -15,7 +15,8 @@ from residency.core.records import Example, Message, Source
 from residency.data.check import Examination, examine
 from residency.data.duplicates import wording
 from residency.data.findings import Finding
-from residency.data.ledger import Checked, Fate, count_fates
+from residency.data.ledger import Checked, Fate
+from residency.data.rows import Rows
 from residency.data.split.freeze import Frozen, freeze
 from residency.data.split.sides import Bonds, in_clusters, place
 from residency.data.twins.find import Twins, find_twins
@@ -32,12 +33,12 @@ def rows(count: int, file: str = "train.jsonl", word: str = "question") -> list[
 
 def examined(train: list[Checked], **own: list[Checked]) -> Examination:
     files = {"train": train, "validation": [], "test": [], **own}
-    kept = {name: tuple(kept) for name, kept in files.items()}
+    kept = {name: Rows.of(kept) for name, kept in files.items()}
     return Examination(kept, (), (), {name: len(kept) for name, kept in files.items() if kept})
 
 
-def placed(rows: list[Checked], **wanted: int) -> dict[str, list[Checked]]:
-    return place(rows, wanted, 0, Bonds())[0]
+def placed(rows: list[Checked], **wanted: int) -> dict[str, Rows]:
+    return place(Rows.of(rows), wanted, 0, Bonds())[0]
 
 
 def sides(frozen: Frozen) -> tuple[int, int, int]:
@@ -123,7 +124,7 @@ def test_test_rows_that_are_no_independent_evidence_share_a_cluster() -> None:
     asked = ("where is my new card", "where is my new card?", "where is my old card", "is it open", "a loan")
     test = [row(text, number) for number, text in enumerate(asked)]
     one, other = sorted((test[0].wording, test[2].wording))
-    clusters = [member.example.cluster for member in in_clusters(test, (Twins(one, other, 0.8),))]
+    clusters = [member.example.cluster for member in in_clusters(Rows.of(test), (Twins(one, other, 0.8),))]
     assert clusters == [one] * 3 + ["", ""]
     frozen = freeze(replace(examined(rows(100), test=test), twins=(Twins(one, other, 0.8),)), Split())
     assert [member.example.cluster for member in frozen.test] == clusters
@@ -134,7 +135,7 @@ def test_own_files_are_taken_whole() -> None:
     test, validation = rows(7, "test.jsonl", "exam"), rows(5, "validation.jsonl", "trial")
     frozen = freeze(examined(rows(20), test=test, validation=validation), Split())
     assert sides(frozen) == (20, 5, 7)
-    assert count_fates(frozen.fates)["test"] == 7
+    assert frozen.ledger.counts()["test"] == 7
 
 
 def test_an_own_test_that_overlaps_is_refused_with_the_rows_named() -> None:
@@ -170,7 +171,8 @@ def test_an_own_validation_file_that_overlaps_is_told() -> None:
 def test_a_leak_pairs_a_test_row_with_the_first_that_asks_the_same() -> None:
     train = [row("a", 1), row("b", 2, "x"), row("B", 3, "y")]
     test = [row("b", 1, "z"), row("c", 2), row("B!", 3)]
-    assert find_leaks(train, test, ()) == [(test[0], train[1], 1), (test[2], train[1], 1)]
+    leaks = find_leaks([Rows.of(train)], Rows.of(test), ())
+    assert leaks == [(i, test[i].example.source, train[1].example.source, 1, True) for i in (0, 2)]
 
 
 SENTENCES = [" ".join(f"{word}{i}" for word in ("where", "is", "my", "order", "today")) for i in range(30)]
@@ -186,7 +188,7 @@ def with_twins() -> Examination:
         row(f"and {SENTENCES[9]}", 3, file="test.jsonl"),
         row("something else", 4, file="test.jsonl"),
     ]
-    return replace(examined(train, test=test), twins=find_twins([*train, *test], 0.7))
+    return replace(examined(train, test=test), twins=find_twins(Rows.of([*train, *test]), 0.7))
 
 
 def test_leaks_count_exact_and_near_twins() -> None:
@@ -204,7 +206,7 @@ def test_leaks_count_exact_and_near_twins() -> None:
 def test_twins_of_test_rows_can_be_left_out_of_training() -> None:
     frozen = freeze(with_twins(), Split(drop_twins=True))
     assert (frozen.leaks, frozen.findings, len(frozen.test)) == (0, (), 4)
-    twins = {fate.source.row: fate.detail for fate in frozen.fates if fate.fate == "twin"}
+    twins = {fate.source.row: fate.detail for fate in frozen.ledger if fate.fate == "twin"}
     assert list(twins) == [1, 5, 10]
     assert twins[1] == "same words as test.jsonl:1"
     assert twins[5].endswith("% similar to test.jsonl:2")
@@ -216,7 +218,7 @@ def test_near_twins_are_drawn_to_one_side() -> None:
     asked = [
         row(f"{ask}{end}", 2 * i + k) for i, ask in enumerate(SENTENCES) for k, end in enumerate(("", " now"))
     ]
-    frozen = freeze(replace(examined(asked), twins=find_twins(asked, 0.7)), Split())
+    frozen = freeze(replace(examined(asked), twins=find_twins(Rows.of(asked), 0.7)), Split())
     assert (sides(frozen), frozen.leaks) == ((46, 6, 8), 0)
 
 
@@ -236,7 +238,7 @@ def test_a_split_can_be_written_and_read_and_the_test_is_locked(tmp_path: Path) 
     frozen = freeze(examination, Split(allow_overlap=True))
     frozen.write(tmp_path)
     assert Frozen.read(tmp_path) == frozen
-    assert lost in frozen.fates and frozen.findings[0] == note
+    assert lost in list(frozen.ledger) and frozen.findings[0] == note
     kept = (tmp_path / "test.jsonl").read_text().splitlines()
     (tmp_path / "test.jsonl").write_text("\n".join(kept[1:]) + "\n")
     with pytest.raises(ResidencyError, match="not those that were frozen"):
@@ -274,9 +276,9 @@ def test_fates_sum_to_rows_and_no_input_is_on_two_sides(
         examination = examine(data, "", renderer)
     frozen = freeze(examination, Split(test=4, validation=3, seed=seed))
     assert examination.rows == {"train": nonblank}
-    assert sum(count_fates(frozen.fates).values()) == nonblank
-    assert len({fate.source for fate in frozen.fates}) == nonblank
-    assert count_fates(frozen.fates)["test"] == len(frozen.test)
+    assert sum(frozen.ledger.counts().values()) == nonblank
+    assert len({fate.source for fate in frozen.ledger}) == nonblank
+    assert frozen.ledger.counts()["test"] == len(frozen.test)
     inputs = [
         {kept.example.input_id for kept in side} for side in (frozen.train, frozen.validation, frozen.test)
     ]

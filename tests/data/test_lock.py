@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Split
 from residency.core.records import Example, Message, Source
-from residency.core.workspace import write_jsonl
+from residency.core.workspace import write_lines
 from residency.data.check import Examination
 from residency.data.duplicates import words
 from residency.data.ledger import Checked
+from residency.data.rows import Rows
 from residency.data.split.freeze import LEAST, Frozen, freeze
 from residency.data.split.lock import LOCKED, Lock, Locked
-from residency.data.split.sides import Bonds, place
+from residency.data.split.sides import Bonds, Hold, place
 from residency.data.twins.find import Twins, find_twins
 
 SIDES = ("train", "validation", "test")
@@ -39,10 +40,10 @@ ROWS = [row(question(i), i) for i in range(30)]
 
 def frozen(rows: Sequence[Checked], locked: list[Locked]) -> tuple[Frozen, list[Locked]]:
     """The split, and the lock after it."""
-    kept = {"train": tuple(rows), "validation": (), "test": ()}
-    examination = Examination(kept, (), (), {"train": len(rows)}, find_twins(rows, 0.8))
+    kept = {"train": Rows.of(rows), "validation": Rows.of(()), "test": Rows.of(())}
+    examination = Examination(kept, (), (), {"train": len(rows)}, find_twins(kept["train"], 0.8))
     split = freeze(examination, Split(test=6, validation=4), locked=locked)
-    return split, [*locked, *(new.locked for new in split.new)]
+    return split, [*locked, *split.new]
 
 
 def numbers(split: Frozen) -> dict[str, list[int]]:
@@ -96,8 +97,9 @@ def test_a_row_that_would_join_two_sides_is_left_out_and_told() -> None:
     new, words_of = row("in between", 99), {side: words(ROWS[i].example) for i, side in enumerate(SIDES)}
     locked = [Locked(said, side) for side, said in words_of.items()]
     twins = [Twins(ROWS[0].wording, new.wording, 0.9), Twins(new.wording, ROWS[2].wording, 0.85)]
-    sides, (fate,) = place([*ROWS[:3], new], {"test": 1}, 0, Bonds(twins, locked))
-    assert [sides[side] for side in SIDES] == [[ROWS[0]], [ROWS[1]], [ROWS[2]]]
+    bonds = Bonds(twins, list(map(Hold.of, locked)))
+    sides, (fate,) = place(Rows.of([*ROWS[:3], new]), {"test": 1}, 0, bonds)
+    assert [list(sides[side]) for side in SIDES] == [[ROWS[0]], [ROWS[1]], [ROWS[2]]]
     assert (fate.fate, fate.source.row) == ("twin", 99)
     assert fate.detail == (
         "would join two sides: it belongs to train.jsonl:0 (train) and to train.jsonl:2 (test)"
@@ -144,7 +146,8 @@ def test_a_group_whose_words_are_locked_on_two_sides_is_left_out(backwards: bool
     across = [row(text(ROWS[1]), 50, group="a")]
     torn = [row(text(ROWS[0]), 60, group="c"), row(text(ROWS[1]), 61, group="c"), row("new", 62, group="c")]
     rows = [row(text(ROWS[0]), 0, group="a"), row(text(ROWS[1]), 1, group="b"), *across, *torn]
-    sides, fates = place(rows[:: -1 if backwards else 1], {"test": 1}, 0, Bonds((), locked))
+    bonds = Bonds((), list(map(Hold.of, locked)))
+    sides, fates = place(Rows.of(rows[:: -1 if backwards else 1]), {"test": 1}, 0, bonds)
     assert {side: [kept.example.source.row for kept in sides[side]] for side in SIDES} == {
         "train": [0],
         "validation": [],
@@ -158,20 +161,20 @@ def test_a_group_whose_words_are_locked_on_two_sides_is_left_out(backwards: bool
 
 def test_what_drop_twins_left_out_stays_out_while_its_twin_is_in_the_test() -> None:
     def split(rows: Sequence[Checked], test: Sequence[Checked], locked: list[Locked], drop: bool) -> Frozen:
-        kept = {"train": tuple(rows), "validation": (), "test": tuple(test)}
+        kept = {"train": Rows.of(rows), "validation": Rows.of(()), "test": Rows.of(test)}
         counts = {"train": len(rows), "test": len(test)}
-        examination = Examination(kept, (), (), counts, find_twins([*rows, *test], 0.8))
+        examination = Examination(kept, (), (), counts, find_twins(Rows.of([*rows, *test]), 0.8))
         return freeze(examination, Split(validation=4, drop_twins=drop), locked=locked)
 
     twins = {kept.example.source.row for kept in ROWS[:3]}
     test = [row(f"{text(kept)} now", 200 + i) for i, kept in enumerate(ROWS[:3])]
     others = [row(question(300 + i), 300 + i) for i in range(3)]
     first = split(ROWS, test, [], drop=True)
-    assert {fate.source.row for fate in first.fates if fate.fate == "twin"} == twins
-    more, lock = [*ROWS, row(question(99), 99)], [new.locked for new in first.new]
+    assert {fate.source.row for fate in first.ledger if fate.fate == "twin"} == twins
+    more, lock = [*ROWS, row(question(99), 99)], list(first.new)
     assert len(lock) == len(ROWS)
     second = split(more, test, lock, drop=False)
-    assert {fate.source.row for fate in second.fates if fate.fate == "twin"} == twins
+    assert {fate.source.row for fate in second.ledger if fate.fate == "twin"} == twins
     assert second.leaks == 0 and not second.findings
     third = split(more, others, lock, drop=False)
     assert twins <= {*numbers(third)["train"], *numbers(third)["validation"]}
@@ -181,7 +184,7 @@ def test_what_drop_twins_left_out_stays_out_while_its_twin_is_in_the_test() -> N
 def stage(tmp_path: Path) -> Path:
     folder = tmp_path / "stage"
     folder.mkdir()
-    write_jsonl(folder / LOCKED, [Locked("user a", "test", "g").to_json()])
+    write_lines(folder / LOCKED, [Locked("user a", "test", "g").line()])
     return folder
 
 
@@ -189,10 +192,10 @@ def test_the_same_rows_find_the_same_lock_again(tmp_path: Path, stage: Path) -> 
     folder = tmp_path / "splits" / "task-1"
     first, second = (Lock(folder, rows) for rows in ("aaaa", "bbbb"))
     with first.held():
-        assert (first.before, first.read()) == ((), [])
+        assert (first.before, list(first.read())) == ((), [])
         first.add(stage)
     assert second.before == ("0001-aaaa.jsonl",)
-    assert second.read() == [Locked("user a", "test", "g")]
+    assert list(second.read()) == [Locked("user a", "test", "g")]
     second.add(stage)
     second.add(stage)
     assert sorted(file.name for file in folder.glob("*.jsonl")) == ["0001-aaaa.jsonl", "0002-bbbb.jsonl"]
@@ -238,4 +241,4 @@ def test_entries_go_by_the_highest_number_and_other_files_are_none(tmp_path: Pat
 def test_a_damaged_entry_is_told(tmp_path: Path, line: str) -> None:
     (tmp_path / "0001-aaaa.jsonl").write_text(line)
     with pytest.raises(ResidencyError, match=r"is damaged[\s\S]*0001-aaaa.jsonl"):
-        Lock(tmp_path, "bbbb").read()
+        list(Lock(tmp_path, "bbbb").read())

@@ -7,11 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residency.data.twins import near
-from residency.data.twins.near import band_size, find_template, near_pairs, similarity
+from residency.data.twins.near import Near, band_size, find_template, near_pairs, similarity
 
 WORDS = re.findall(
     r"\w+", "card lost bank paid late fee abroad help cash app limit top blocked transfer refund why when new"
 )
+
+
+def pairs(texts: list[str], threshold: float) -> list[Near]:
+    """The pairs among questions."""
+    return near_pairs([f"user {text}" for text in texts], threshold)
 
 
 def test_similarity_is_jaccard_of_shingles_of_three() -> None:
@@ -23,14 +28,16 @@ def test_similarity_is_jaccard_of_shingles_of_three() -> None:
 
 def test_a_pair_is_found_with_its_similarity() -> None:
     texts = ["i am still waiting for my new card", "what is the fee", "i am still waiting for my new cards"]
-    ((one, other, alike),) = near_pairs(texts, ["", "", ""], 0.8)
+    ((one, other, alike),) = pairs(texts, 0.8)
     assert (one, other) == (0, 2)
     assert alike == pytest.approx(similarity(texts[0], texts[2]))
 
 
 def test_pairs_whose_keys_differ_are_none() -> None:
-    texts = ["i am still waiting for my new card", "i am still waiting for my new cards"]
-    assert near_pairs(texts, ["5", "6"], 0.8) == []
+    ask, again = "user i am still waiting for my new card", "user i am still waiting for my new cards"
+    assert near_pairs([f"system be short\n{ask}", f"system be kind\n{again}"], 0.8) == []
+    assert near_pairs([f"{ask} 5", f"{again} 6"], 0.8) == []
+    assert len(near_pairs([f"{ask} 5", f"{again} 5"], 0.8)) == 1
 
 
 def quadratic(texts: list[str], threshold: float) -> set[tuple[int, int]]:
@@ -52,7 +59,7 @@ def test_hardly_a_pair_is_missed(threshold: float) -> None:
     second = [[*q[:k], draw.choice(WORDS), *q[k + 1 :]] for q in first for k in [draw.randrange(20)]]
     texts = [" ".join(q) for q in (*first, *second)]
     wanted = quadratic(texts, threshold)
-    found = {(one, other) for one, other, _ in near_pairs(texts, [""] * len(texts), threshold)}
+    found = {(one, other) for one, other, _ in pairs(texts, threshold)}
     assert found <= wanted
     copies = {(one, other) for one, other in wanted if other == one + 200}
     assert len(copies) > 20
@@ -63,8 +70,7 @@ def test_hardly_a_pair_is_missed(threshold: float) -> None:
 @given(st.lists(st.text(st.sampled_from("ab é"), max_size=12), max_size=12, unique=True), st.randoms())
 def test_order_does_not_matter(texts: list[str], shuffle: random.Random) -> None:
     def found(given: list[str]) -> set[tuple[frozenset[str], float]]:
-        pairs = near_pairs(given, [""] * len(given), 0.6)
-        return {(frozenset((given[one], given[other])), alike) for one, other, alike in pairs}
+        return {(frozenset((given[one], given[other])), alike) for one, other, alike in pairs(given, 0.6)}
 
     shuffled = texts.copy()
     shuffle.shuffle(shuffled)
@@ -99,7 +105,7 @@ def test_a_template_is_not_compared() -> None:
     tickets = [" ".join(draw.choices(WORDS, k=8)) for _ in range(40)]
     texts = [TEMPLATE + ticket for ticket in tickets]
     assert similarity(texts[0], texts[1]) > 0.5
-    assert near_pairs(texts, [""] * 40, 0.5) == near_pairs(tickets, [""] * 40, 0.5)
+    assert pairs(texts, 0.5) == pairs(tickets, 0.5)
     template = find_template(texts)
     assert template is not None and template.sub("", texts[0]).strip() in tickets[0]
 
@@ -112,5 +118,5 @@ def test_texts_that_are_nothing_but_a_template_are_compared_whole() -> None:
     draw = random.Random(2)
     texts = [TEMPLATE + " ".join(draw.choices(WORDS, k=8)) for _ in range(40)]
     bare = [TEMPLATE.strip(), TEMPLATE.removesuffix("ticket ").strip()]
-    ((one, other, alike),) = near_pairs([*texts, *bare], [""] * 42, 0.8)
+    ((one, other, alike),) = pairs([*texts, *bare], 0.8)
     assert (one, other) == (40, 41) and alike == similarity(*bare)

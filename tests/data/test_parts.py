@@ -3,12 +3,13 @@ from hypothesis import strategies as st
 
 from residency.core.records import Example, Message, Source
 from residency.data.ledger import Checked
+from residency.data.rows import Rows
 from residency.data.split.freeze import Frozen
 from residency.data.split.parts import part_of
 
 
 def frozen(texts, file="rows.jsonl"):
-    rows = tuple(
+    rows = Rows.of(
         Checked(Example((Message("user", text), Message("assistant", "x")), Source(file, n)), 9, 2)
         for n, text in enumerate(texts, 1)
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 
 from residency.core.recipe import Data
 from residency.data.checks.registry import file_check
 from residency.data.findings import Flag
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
+Told = tuple[str, float]
+"""What is told of an answer, and how suspect it is."""
 _RARE = 0.1
 """Where more of the answers than this are left open, it is the file's way of writing."""
 _USUAL = 0.9
@@ -34,22 +36,22 @@ _WORD = re.compile(r"[^\W\d_]+")
     meaning="the answer stops midway. A tuned model learns to stop there too.",
     fix="Finish the answer, or remove the row; look for a length limit where the rows were made.",
 )
-def cut_answers(rows: Sequence[Checked], data: Data) -> Iterable[Flag]:
+def cut_answers(rows: Rows, data: Data) -> Iterable[Flag]:
     """Answers left open by a bracket, a quote or a fence, or that break off in a sentence, where few do."""
-    answers = [row.example.answer.rstrip() for row in rows]
-    flags: dict[int, tuple[str, float]] = {}
-    for found in (dict(_left_open(answers)), dict(_broken_off(answers))):
+    flags: dict[int, Told] = {}
+    for found in (rows.look_at_answers(_left_open), _broken_off(rows)):
         if len(found) <= max(1, _RARE * len(rows)):
             flags = {**found, **flags}
     for place in sorted(flags):
         detail, suspicion = flags[place]
-        yield Flag(rows[place].example.source, detail, suspicion=suspicion)
+        yield Flag(rows.source(place), detail, suspicion=suspicion)
 
 
-def _left_open(answers: Sequence[str]) -> Iterator[tuple[int, tuple[str, float]]]:
-    for place, answer in enumerate(answers):
-        if not _is_balanced(answer) and (opened := open_mark(answer)):
-            yield place, (f"{opened} is never closed", 0.8)
+def _left_open(answer: str) -> Told | None:
+    answer = answer.rstrip()
+    if not _is_balanced(answer) and (opened := open_mark(answer)):
+        return f"{opened} is never closed", 0.8
+    return None
 
 
 def _is_balanced(text: str) -> bool:
@@ -82,26 +84,42 @@ def open_mark(text: str) -> str | None:
     return "“" if bare.count("“") > bare.count("”") and "„" not in bare else None
 
 
-def _broken_off(answers: Sequence[str]) -> Iterator[tuple[int, tuple[str, float]]]:
+def _broken_off(rows: Rows) -> dict[int, Told]:
     """Where nearly all sentences end with a mark: those that end with a comma, midway, or in half a word."""
-    sentences = [place for place, answer in enumerate(answers) if answer.count(" ") >= 3]
-    unended = [place for place in sentences if answers[place][-1] not in _ENDS]
-    if not unended or len(unended) > (1 - _USUAL) * len(sentences):
-        return
-    ended = [answers[place] for place in sentences if answers[place][-1] in _ENDS]
-    known = {word for answer in ended for word in _WORD.findall(answer.lower())}
-    for place in unended:
-        last_line = answers[place].rsplit("\n", 1)[-1]
-        words = _WORD.findall(last_line)
-        if last_line[-1] in ",-–—":
-            yield place, (f"ends with '{last_line[-1]}'", 0.8)
-        elif words and last_line.endswith(words[-1]) and (words[-1][0].islower() or len(words) > 4):
-            yield from ((place, told) for told in _told_of(words[-1].lower(), known))
+    ends = rows.look_at_answers(_is_ended)
+    unended = [place for place, ended in ends.items() if not ended]
+    if not unended or len(unended) > (1 - _USUAL) * len(ends):
+        return {}
+    last = {place: _last_word(rows.answers[place].rstrip()) for place in unended}
+    sought = {word for word, _ in last.values()}
+    known: set[str] = set()
+    for answer in rows.different_answers():
+        if _is_ended(answer):
+            known |= sought.intersection(_WORD.findall(answer.lower()))
+    return {place: found for place, (word, mark) in last.items() if (found := mark or _told_of(word, known))}
 
 
-def _told_of(word: str, known: set[str]) -> Iterator[tuple[str, float]]:
+def _is_ended(answer: str) -> bool | None:
+    """Whether a sentence ends with a mark; None for what is none."""
+    answer = answer.rstrip()
+    return answer[-1] in _ENDS if answer.count(" ") >= 3 else None
+
+
+def _last_word(answer: str) -> tuple[str, Told | None]:
+    """The word that a sentence breaks off with, if there is one; or what is told of its last mark."""
+    last_line = answer.rsplit("\n", 1)[-1]
+    words = _WORD.findall(last_line)
+    if last_line[-1] in ",-–—":
+        return "", (f"ends with '{last_line[-1]}'", 0.8)
+    if words and last_line.endswith(words[-1]) and (words[-1][0].islower() or len(words) > 4):
+        return words[-1].lower(), None
+    return "", None
+
+
+def _told_of(word: str, known: Collection[str]) -> Told | None:
     """A capital in a short last line is a name below a letter, and never comes here."""
     if _MIDWAY.fullmatch(word):
-        yield f"ends with '{word}'", 0.8
-    elif word not in known:
-        yield f"ends with '{word}', which no other answer holds as a word", 0.7
+        return f"ends with '{word}'", 0.8
+    if word and word not in known:
+        return f"ends with '{word}', which no other answer holds as a word", 0.7
+    return None

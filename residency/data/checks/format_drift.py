@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+import numpy as np
 
 from residency.core.recipe import Data
 from residency.data.checks.format_norm import deviations, learn
 from residency.data.checks.registry import Declared, file_checks
 from residency.data.findings import Flag
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 _SAMPLE = 10_000
 """Answers, spread evenly over the file, that the habits are learned from."""
@@ -40,9 +42,10 @@ _SUSPICION = {check.id: check.suspicion for check in _FAMILY}
 
 
 @file_checks(*_FAMILY)
-def format_drift(rows: Sequence[Checked], data: Data) -> Iterator[tuple[str, Flag]]:
+def format_drift(rows: Rows, data: Data) -> Iterator[tuple[str, Flag]]:
     """Learn the habits of the file's answers, then hold every answer against them."""
-    norm = learn([row.example.answer for row in rows[:: -(-len(rows) // _SAMPLE) or 1]])
-    for row in rows:
-        for id, detail in deviations(row.example.answer, norm):
-            yield id, Flag(row.example.source, detail, suspicion=_SUSPICION[id])
+    sample = np.arange(0, len(rows), -(-len(rows) // _SAMPLE) or 1)
+    norm = learn(list(rows.answers.take(sample)))
+    for place, broken in rows.look_at_answers(lambda answer: list(deviations(answer, norm)) or None).items():
+        for id, detail in broken:
+            yield id, Flag(rows.source(place), detail, suspicion=_SUSPICION[id])

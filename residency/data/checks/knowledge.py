@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from residency.core.recipe import Data
 from residency.data.checks.registry import file_check
 from residency.data.checks.spans import has_digit
 from residency.data.findings import Flag
 from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 _LEAST_SHARE = 0.1
 """Fewer of the answers than this are asides, and no reason to look things up."""
@@ -53,9 +54,10 @@ _WORD = re.compile(r"[^\W\d_]+")
     "A tuned model learns how to answer and makes such facts up.",
     fix="Keep them where they can be looked up, and give the model what was found in its prompt.",
 )
-def knowledge(rows: Sequence[Checked], data: Data) -> Iterable[Flag]:
+def knowledge(rows: Rows, data: Data) -> Iterable[Flag]:
     """Rows of prose with facts of their own, where they are a share of the file worth telling."""
-    facts = {place: found for place, row in enumerate(rows) if (found := own_facts(row))}
+    told = rows.look_at_answers(_stated)
+    facts = {place: own for place, found in told.items() if (own := _own(found, rows[place]))}
     held = Counter(fact for found in facts.values() for fact in found)
     standing = {fact for fact, count in held.items() if count > _STANDING * len(rows)}
     facts = {place: own for place, found in facts.items() if (own := [f for f in found if f not in standing])}
@@ -63,17 +65,26 @@ def knowledge(rows: Sequence[Checked], data: Data) -> Iterable[Flag]:
         return
     for place, found in facts.items():
         detail = f"not in the input: {', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
-        yield Flag(rows[place].example.source, detail, suspicion=0.2)
+        yield Flag(rows.source(place), detail, suspicion=0.2)
 
 
 def own_facts(row: Checked) -> list[str]:
     """Links and numbers of a prose answer of which the prompt has no trace, in whatever form."""
-    answer = row.example.answer
+    return _own(_stated(row.example.answer) or (), row)
+
+
+def _stated(answer: str) -> list[str] | None:
+    """The links and numbers of a prose answer; None where there are none."""
     if not has_digit(answer) and "www." not in answer and "://" not in answer:
-        return []
-    found = _FACT.findall(answer)
+        return None
+    found: list[str] = _FACT.findall(answer)
     if not found or answer.count(" ") < _LEAST_WORDS - 1 or _STRUCTURE.search(answer):
-        return []
+        return None
+    return found
+
+
+def _own(found: Iterable[str], row: Checked) -> list[str]:
+    """Those of which the row's prompt has no trace."""
     prompt = " ".join(turn.content for turn in row.example.prompt)
     known = {number.lstrip("0") for number in _NUMBER.findall(prompt)}
     known |= {_SEPARATOR.sub("", number) for number in _LONG_NUMBER.findall(prompt)}

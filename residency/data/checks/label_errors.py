@@ -9,7 +9,7 @@ from residency.core.recipe import Data
 from residency.data.checks.registry import file_check
 from residency.data.findings import Finding, Flag
 from residency.data.labels import labels_of
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 from residency.models.embedding import embed, is_installed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _BATCH = 64
 _SEED = 0
 
 
-class Suspect(NamedTuple):
+class Doubted(NamedTuple):
     """A row whose label is doubted."""
 
     row: int
@@ -51,11 +51,11 @@ class Suspect(NamedTuple):
     meaning="rows like it have another label, so this one is perhaps wrong.",
     fix="Read these rows, the first ones first, and correct the labels that are wrong.",
 )
-def label_errors(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
+def label_errors(rows: Rows, data: Data) -> Iterator[Flag]:
     """The rows that confident learning picks, each with the nearest row of the label it should have."""
     if data.label_errors == "off" or not LEAST <= len(rows) <= MOST:
         return
-    counts = labels_of([row.example.answer for row in rows])
+    counts = None if rows.labels is None else labels_of(rows.labels)
     if counts is None:
         return
     from residency.data.twins.nearest import asked_text
@@ -66,27 +66,27 @@ def label_errors(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
     if len(set(labels)) < 2 or len(set(texts)) < 2:
         return
     by_meaning = is_installed() and sum(map(len, texts)) <= _EMBEDDED
-    for suspect in find_suspects(meanings(texts) if by_meaning else word_counts(texts), labels):
-        example, twin = known[suspect.row], known[suspect.nearest]
-        sure = min(suspect.probability, 0.99)  # rounding must not say that it is certain
-        detail = f"labelled {labels[suspect.row]!r}, rows like it {suspect.label!r} (p {sure:.2f})"
-        yield Flag(example.source, detail, twin.source, suspicion=suspect.probability - suspect.given)
+    for doubted in find_doubted(meanings(texts) if by_meaning else word_counts(texts), labels):
+        example, twin = known[doubted.row], known[doubted.nearest]
+        sure = min(doubted.probability, 0.99)  # rounding must not say that it is certain
+        detail = f"labelled {labels[doubted.row]!r}, rows like it {doubted.label!r} (p {sure:.2f})"
+        yield Flag(example.source, detail, twin.source, suspicion=doubted.probability - doubted.given)
 
 
-def note_unsearched(files: Iterable[Sequence[Checked]], data: Data) -> list[Finding]:
+def note_unsearched(files: Iterable[Rows], data: Data) -> list[Finding]:
     """A note that files of labels are too long to be searched, where they are."""
     long = [rows for rows in files if data.label_errors == "auto" and len(rows) > MOST]
-    told = [rows for rows in long if labels_of([row.example.answer for row in rows])]
+    told = [rows for rows in long if rows.labels is not None]
     if not told:
         return []
-    names = ", ".join(rows[0].example.source.file for rows in told)
+    names = ", ".join(rows.source(0).file for rows in told)
     what = f"Doubtful labels were not sought in {names}: more than {MOST:,} rows."
     return [
         Finding("label-errors-unsearched", "note", what, (), "Check a part of the rows as a file of its own.")
     ]
 
 
-def find_suspects(vectors: NDArray[np.float32], labels: Sequence[str]) -> list[Suspect]:
+def find_doubted(vectors: NDArray[np.float32], labels: Sequence[str]) -> list[Doubted]:
     """The rows whose label is doubted, the most doubted first; the same for the same rows.
 
     Probabilities come from a logistic regression that did not see the row (5 folds). A row is picked
@@ -108,7 +108,7 @@ def find_suspects(vectors: NDArray[np.float32], labels: Sequence[str]) -> list[S
         given, probabilities, filter_by="both", return_indices_ranked_by="normalized_margin", n_jobs=1
     )
     return [
-        Suspect(
+        Doubted(
             row,
             names[predicted[row]],
             float(probabilities[row, predicted[row]]),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from residency.core.recipe import Data
-from residency.core.records import Source
 from residency.data.checks.format_norm import LEAST
 from residency.data.checks.registry import Declared, file_checks
 from residency.data.findings import Flag, plural
 from residency.data.labels import labels_of
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 FEW = 5
 """Rows of a label below which it can hardly be learned, and no score of it can be told from another."""
@@ -46,29 +45,35 @@ _EVEN_SHARES = 10
         "Add rows of the other labels, and look at the score of each label by itself.",
     ),
 )
-def label_set(rows: Sequence[Checked], data: Data) -> Iterator[tuple[str, Flag]]:
+def label_set(rows: Rows, data: Data) -> Iterator[tuple[str, Flag]]:
     """Hold the labels of a file against each other."""
-    counts = labels_of([row.example.answer for row in rows]) if len(rows) >= LEAST else None
+    counts = labels_of(rows.labels) if rows.labels is not None and len(rows) >= LEAST else None
     if counts is None or len(counts) < 2:
         return
     misspelt = misspellings(counts)
     rare = {label for label, count in counts.items() if count < FEW and label not in misspelt}
-    first: dict[str, Source] = {}
-    for row in rows:
-        first.setdefault(row.example.answer.strip(), row.example.source)
-    for row in rows:
-        label, source = row.example.answer.strip(), row.example.source
-        if right := misspelt.get(label):
+    first: dict[str, int] = {}
+    for place, answer in enumerate(rows.labels or ()):
+        first.setdefault(answer.strip(), place)
+
+    def told(answer: str) -> tuple[str, str] | None:
+        label = answer.strip()
+        return (label, misspelt.get(label, "")) if label in misspelt or label in rare else None
+
+    for place, (label, right) in rows.look_at_answers(told).items():
+        if right:
             detail = f"{label!r}; {plural(counts[right], 'row', 'says')} {right!r}"
-            yield "label-spelling", Flag(source, detail, first[right], suspicion=0.8)
-        elif label in rare:
-            yield "rare-labels", Flag(source, f"{label!r} has {plural(counts[label], 'row')}", suspicion=0.2)
+            other = rows.source(first[right])
+            yield "label-spelling", Flag(rows.source(place), detail, other, suspicion=0.8)
+        else:
+            detail = f"{label!r} has {plural(counts[label], 'row')}"
+            yield "rare-labels", Flag(rows.source(place), detail, suspicion=0.2)
     label, count = next(iter(counts.items()))
     if outweighs(counts):
         detail = (
             f"{label!r} has {count:,} of {plural(len(rows), 'row')}, one of {plural(len(counts), 'label')}"
         )
-        yield "imbalance", Flag(first[label], detail, suspicion=0)
+        yield "imbalance", Flag(rows.source(first[label]), detail, suspicion=0)
 
 
 def outweighs(counts: Counter[str]) -> bool:

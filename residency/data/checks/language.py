@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from residency.core.recipe import Data
 from residency.data.checks.format_norm import CLEAR, LEAST, majority
 from residency.data.checks.forms import form_of
 from residency.data.checks.registry import file_check
 from residency.data.findings import Flag
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 _LONG_ENOUGH = 40
 """Characters from which on a language can be told."""
@@ -29,12 +31,12 @@ _SURE = 0.9
     meaning="the answer is in another language than nearly all others.",
     fix="Translate the answer, or remove the row.",
 )
-def other_language(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
+def other_language(rows: Rows, data: Data) -> Iterator[Flag]:
     """Ask a language identifier about the answers that hold hardly any of the file's common words."""
-    long = [row for row in rows if len(row.example.answer) >= _LONG_ENOUGH]
+    long = list(rows.look_at_answers(lambda answer: len(answer) >= _LONG_ENOUGH or None))
     if len(long) < max(LEAST, CLEAR * len(rows)):
         return
-    sample = [row.example.answer for row in long[:: -(-len(long) // _SAMPLE)]]
+    sample = list(rows.answers.take(np.array(long[:: -(-len(long) // _SAMPLE)])))
     if majority(map(form_of, sample)) != "text":
         return
     language_of = _identifier()
@@ -43,13 +45,15 @@ def other_language(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
         return
     words = Counter(word for answer in sample for word in set(answer.lower().split()))
     common = frozenset(word for word, count in words.items() if count > _COMMON * len(sample))
-    for row in long:
-        answer = row.example.answer
-        if _holds(answer, common):
-            continue
+
+    def other(answer: str) -> str | None:
+        if len(answer) < _LONG_ENOUGH or _holds(answer, common):
+            return None
         language = language_of(answer)
-        if language not in (None, usual):
-            yield Flag(row.example.source, f"{language}; most rows: {usual}", suspicion=0.6)
+        return None if language == usual else language
+
+    for place, language in rows.look_at_answers(other).items():
+        yield Flag(rows.source(place), f"{language}; most rows: {usual}", suspicion=0.6)
 
 
 def _holds(answer: str, common: frozenset[str]) -> bool:

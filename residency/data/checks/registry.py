@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from residency.core.recipe import Data
 from residency.core.records import Example
 from residency.data.findings import Finding, Flag, Severity, plural
-from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 RowCheck = Callable[[Example], str | None]
-FileCheck = Callable[[Sequence[Checked], Data], Iterable[Flag]]
-FamilyCheck = Callable[[Sequence[Checked], Data], Iterable[tuple[str, Flag]]]
+FileCheck = Callable[[Rows, Data], Iterable[Flag]]
+FamilyCheck = Callable[[Rows, Data], Iterable[tuple[str, Flag]]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def file_check(id: str, severity: Severity, *, meaning: str, fix: str) -> Callab
 
     def register(function: FileCheck) -> FileCheck:
         @file_checks(Declared(id, severity, meaning, fix))
-        def named(rows: Sequence[Checked], data: Data) -> Iterable[tuple[str, Flag]]:
+        def named(rows: Rows, data: Data) -> Iterable[tuple[str, Flag]]:
             return ((id, flag) for flag in function(rows, data))
 
         return function
@@ -80,13 +80,15 @@ def flag_row(example: Example) -> dict[str, Flag]:
     return flags
 
 
-def find_all(files: Iterable[Sequence[Checked]], data: Data) -> list[Finding]:
-    """A finding for each check that fired in any of the files, in the order in which they were declared."""
+def find_all(files: Iterable[tuple[Rows, Iterable[tuple[str, Flag]]]], data: Data) -> list[Finding]:
+    """A finding for each check that fired in any of the files, in the order in which they were declared.
+
+    With the rows of each file stands what the row checks found in them, when they were read.
+    """
     flags: dict[str, list[Flag]] = {id: [] for id in (*ROW_CHECKS, *FILE_CHECKS)}
-    for rows in files:
-        for row in rows:
-            for id, flag in flag_row(row.example).items():
-                flags[id].append(flag)
+    for rows, of_rows in files:
+        for id, flag in of_rows:
+            flags[id].append(flag)
         for look in dict.fromkeys(look for _, look in FILE_CHECKS.values()):
             for id, flag in look(rows, data):
                 flags[id].append(flag)

@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from residency.core.recipe import Data
-from residency.core.records import Example, Source
 from residency.data.checks.format_norm import CLEAR, LEAST
 from residency.data.checks.registry import file_check
 from residency.data.findings import Flag
-from residency.data.ledger import Checked
+from residency.data.rows import Rows, system_of
 
 _ALIKE = 95
 """From this likeness on, of 100, two prompts are taken for one with a slip in it."""
@@ -31,32 +32,28 @@ _DIGITS = re.compile(r"\d+")
     meaning="the system prompt is not the one that the other rows have.",
     fix="Give these rows the system prompt of the others, which the model will be asked with too.",
 )
-def system_drift(rows: Sequence[Checked], data: Data) -> Iterator[Flag]:
+def system_drift(rows: Rows, data: Data) -> Iterator[Flag]:
     """Prompts that differ from a commoner one by a typo or a blank; and any but that of nine of ten rows."""
-    counts: Counter[str] = Counter()
-    first: dict[str, Source] = {}
-    for row in rows:
-        system = _system(row.example)
-        counts[system] += 1
-        first.setdefault(system, row.example.source)
-    if not 2 <= len(counts) <= _MOST:
+    _, first, number = np.unique(rows.table["system"], return_index=True, return_inverse=True)
+    if not 2 <= len(first) <= _MOST:
         return
+    systems = [system_of(rows[place].example) for place in first.tolist()]
+    times = np.bincount(number)
+    order = np.lexsort((first, -times))
+    counts = Counter({systems[which]: int(times[which]) for which in order.tolist()})
     ranked = counts.most_common()
     common = [system for system, count in ranked[:_COMPARED] if system and count >= _TIMES]
     slips = {system: twin for system, count in ranked if (twin := _twin(system, count, common, counts))}
     usual, most = ranked[0]
     clear = len(rows) >= LEAST and most >= CLEAR * len(rows)
-    for row in rows:
-        system = _system(row.example)
+    stands = {system: rows.source(place) for system, place in zip(systems, first.tolist(), strict=True)}
+    odd = [place for place, system in enumerate(systems) if system in slips or (clear and system != usual)]
+    for place in np.flatnonzero(np.isin(number, odd)).tolist():
+        system, source = systems[number[place]], rows.source(place)
         if twin := slips.get(system):
-            yield Flag(row.example.source, _difference(system, twin), first[twin], suspicion=0.7)
-        elif clear and system != usual:
-            yield Flag(row.example.source, f"{_say(system)}; most rows: {_say(usual)}", first[usual], 0.4)
-
-
-def _system(example: Example) -> str:
-    turn = example.messages[0]
-    return turn.content if turn.role == "system" else ""
+            yield Flag(source, _difference(system, twin), stands[twin], suspicion=0.7)
+        else:
+            yield Flag(source, f"{_say(system)}; most rows: {_say(usual)}", stands[usual], 0.4)
 
 
 def _twin(system: str, count: int, common: Sequence[str], counts: Counter[str]) -> str | None:

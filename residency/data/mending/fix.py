@@ -15,7 +15,9 @@ from residency.core.records import Example, Source
 from residency.data.checks.redact import FINDERS, Redaction
 from residency.data.excerpt import example_in
 from residency.data.ledger import Fate
-from residency.data.mending.mend import (
+from residency.data.mending.patch import Action, Content, Verb
+from residency.data.mending.review import Decision
+from residency.data.mending.texts import (
     JsonForm,
     Mend,
     clear_majority,
@@ -24,8 +26,6 @@ from residency.data.mending.mend import (
     mend_encoding,
     replace_answer,
 )
-from residency.data.mending.patch import Action, Content, Verb
-from residency.data.mending.review import Decision
 from residency.data.reading.row import Row
 from residency.data.shapes.detect import shape_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ _CUT_OFF = 16
 """A value may be read wrongly only this near to the end of the text held, or as a string without an end."""
 
 
-def read_jsonl(file: Path, name: str) -> Iterator[Row]:
-    """One row a line; blank lines are none."""
+def read_jsonl(file: Path, name: str, only: Container[int] | None = None) -> Iterator[Row]:
+    """One row a line; blank lines are none, nor are those that are not among `only`."""
     decoder = RowDecoder()
     with open_text(file) as stream:
         for number, text, problem in read_lines(stream):
+            if only is not None and number not in only:
+                continue
             if problem:
                 yield Row(Source(name, number), None, problem)
             elif text.strip(" \t\r\n"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from stat import S_ISDIR, S_ISREG
 
 from residency.core.errors import ResidencyError
 from residency.core.hub_name import HubName, on_hub
+from residency.core.records import Source
 from residency.data.reading.arrow_file import is_saved, read_arrow, read_parquet, saved_files
 from residency.data.reading.csv_file import read_csv
 from residency.data.reading.hub import hub_files
@@ -18,7 +19,7 @@ from residency.data.reading.json_file import read_json, read_jsonl
 from residency.data.reading.packed import PACKED
 from residency.data.reading.row import Row, no_rows, unreadable
 
-__all__ = ["Listing", "Row", "list_files", "read_rows", "shown_name", "shown_names"]
+__all__ = ["Listing", "Row", "list_files", "read_rows", "rows_at", "shown_name", "shown_names"]
 
 _TEXT: dict[str, Callable[[Path, str], Iterator[Row]]] = {
     ".jsonl": read_jsonl,
@@ -63,6 +64,21 @@ def read_rows(source: Path, root: Path | None = None) -> Iterator[Row]:
             yield row
         if not rows:
             raise no_rows(file, "The file holds no rows.")
+
+
+def rows_at(source: Path, root: Path, places: Collection[Source]) -> dict[Source, Row]:
+    """The rows of a source that stand at these places, named from `root`; nothing is read behind the last."""
+    found: dict[Source, Row] = {}
+    for file in list_files(source).files:
+        name = shown_name(file, root)
+        wanted = {place.row for place in places if place.file == name}
+        reader = _reader(file)
+        rows = read_jsonl(file, name, wanted) if reader is read_jsonl else reader(file, name)
+        while wanted and (row := next(rows, None)) is not None:
+            if row.source.row in wanted:
+                wanted.remove(row.source.row)
+                found[row.source] = row
+    return found
 
 
 def list_files(source: Path) -> Listing:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from residency.core.records import fingerprint
-from residency.data.labels import labels_of
-from residency.data.ledger import Checked
+import numpy as np
+
+from residency.core.records import canonical
+from residency.data.rows import Rows
 
 Labels = Counter[str]
 """Rows by label."""
@@ -23,8 +25,9 @@ def draw(
     label is held out entirely. `present` are the rows by label that are on each side before.
     """
     labels: Labels = Counter()
-    for counts in (*clusters.values(), *present.values()):
-        _add(labels, counts)
+    distinct = {id(counts): counts for counts in (*clusters.values(), *present.values())}
+    for key, times in Counter(map(id, (*clusters.values(), *present.values()))).items():
+        _add(labels, distinct[key], times)
     quotas = {side: apportion(count, labels) for side, count in wanted.items()}
     room = dict(wanted)
     left = labels.copy()
@@ -32,7 +35,7 @@ def draw(
         room[side] -= present.get(side, Counter()).total()
         _add(quotas[side], present.get(side, Counter()), -1)
         _add(left, present.get(side, Counter()), -1)
-    order = sorted(clusters, key=lambda name: fingerprint([seed, name], length=32))
+    order = _by_hash(clusters, seed)
     side_of: dict[str, str] = {}
     for by_label in (True, False):
         for name in order:
@@ -48,6 +51,14 @@ def draw(
                 _add(quotas[side], rows, -1)
                 _add(left, rows, -1)
     return {name: side_of.get(name, "train") for name in clusters}
+
+
+def _by_hash(names: Collection[str], seed: int) -> list[str]:
+    """The names in the order of 16 bytes of a hash of seed and name."""
+    digests = (hashlib.sha256(canonical([seed, name]).encode()).digest()[:16] for name in names)
+    high_low = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2).astype(np.uint64)
+    listed = list(names)
+    return [listed[place] for place in np.lexsort((high_low[:, 1], high_low[:, 0])).tolist()]
 
 
 def _add(counts: Labels, rows: Labels, times: int = 1) -> None:
@@ -71,7 +82,6 @@ def main_label(rows: Labels) -> str:
     return min(rows, key=lambda label: (-rows[label], label))
 
 
-def label_each(rows: Sequence[Checked]) -> list[str]:
+def label_each(rows: Rows) -> list[str]:
     """The label of each row: its answer where answers are labels, else the same for all."""
-    answers = [row.example.answer for row in rows]
-    return answers if labels_of(answers) else [""] * len(answers)
+    return rows.labels or [""] * len(rows)

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from residency.core.errors import ResidencyError
 from residency.core.held import held
-from residency.core.workspace import copy_file, read_jsonl, unwritable
+from residency.core.workspace import copy_file, encode_row, read_jsonl, unwritable
 
 LOCKED = "locked.jsonl"
 """File of a freeze's folder with the inputs that were new to it."""
@@ -37,9 +36,10 @@ class Locked:
     left_out: bool = False
     """Whether `split.drop_twins` left it out of its side: it stays out while a twin of it is in the test."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The entry as it is written; its keys are the fields."""
-        return {"words": self.words, "side": self.side, "group": self.group, "left_out": self.left_out}
+    def line(self) -> bytes:
+        """The entry as it is written: a line of JSON whose keys are the fields."""
+        told = {"words": self.words, "side": self.side, "group": self.group, "left_out": self.left_out}
+        return encode_row(told)
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ class Lock:
             return f"a new draw, apart from {' and '.join(apart)} of the same task's name; {kept}"
         return ""
 
-    def read(self) -> list[Locked]:
+    def read(self) -> Iterator[Locked]:
         """What was locked before.
 
         Raises:
             ResidencyError: an entry is damaged.
         """
-        return [locked for name in self.before for locked in _read(self.folder / name)]
+        for name in self.before:
+            yield from _read(self.folder / name)
 
     def add(self, stage: Path) -> None:
         """Lock what the freeze in the folder `stage` found new; nothing where that was done before."""
@@ -103,9 +104,10 @@ class Lock:
             yield
 
 
-def _read(entry: Path) -> list[Locked]:
+def _read(entry: Path) -> Iterator[Locked]:
     try:
-        return [Locked(**row) for row in read_jsonl(entry)]
+        for row in read_jsonl(entry):
+            yield Locked(**row)
     except (ValueError, TypeError):  # no JSON, or other keys
         fix = (
             "Put back a copy of it. Or delete it: its inputs are then drawn anew, and scores compare no more."

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from residency.core.records import Source
-from residency.data.duplicates import same_words, split_words, words
+import numpy as np
+from numpy.typing import NDArray
+
+from residency.data.duplicates import same_words
 from residency.data.findings import Finding, Flag, plural
-from residency.data.ledger import Checked
+from residency.data.rows import Rows, hex_of
 from residency.data.twins.near import near_pairs
 
 
@@ -23,32 +23,28 @@ class Twins(NamedTuple):
     similarity: float
 
 
-def find_twins(rows: Iterable[Checked], threshold: float) -> tuple[Twins, ...]:
+def find_twins(rows: Rows, threshold: float) -> tuple[Twins, ...]:
     """All pairs of different wordings among the rows that are at least `threshold` similar."""
-    first: dict[str, Checked] = {}
-    for row in rows:
-        first.setdefault(row.wording, row)
-    hashes = sorted(first)
-    return _find(hashes, (words(first[wording].example) for wording in hashes), threshold)
+    wordings, first = np.unique(rows.table["wording"], return_index=True)
+    order = np.argsort(first)  # as the words stand on the disk
+    return find_among(wordings[order], rows.words.take(first[order]), threshold)
 
 
 def find_twin_words(texts: Mapping[str, str], threshold: float) -> tuple[Twins, ...]:
     """Twins among wordings, given with the words of each."""
-    hashes = sorted(texts)
-    return _find(hashes, map(texts.__getitem__, hashes), threshold)
+    wordings = np.fromiter((int(wording, 16) for wording in texts), np.uint64, len(texts))
+    return find_among(wordings, list(texts.values()), threshold)
 
 
-def _find(hashes: Sequence[str], texts: Iterable[str], threshold: float) -> tuple[Twins, ...]:
-    """Twins by hash; of each text only the parts are kept, and of those that may not differ one copy."""
+def find_among(wordings: NDArray[np.uint64], asked: Sequence[str], threshold: float) -> tuple[Twins, ...]:
+    """Twins among wordings, given with the words of each in the same order."""
     if threshold >= 1:
         return ()
-    free: list[str] = []
-    fixed: list[str] = []
-    for text in texts:
-        may_differ, may_not = split_words(text)
-        free.append(may_differ)
-        fixed.append(sys.intern(may_not))
-    return tuple(Twins(hashes[i], hashes[j], alike) for i, j, alike in near_pairs(free, fixed, threshold))
+    found = []
+    for i, j, alike in near_pairs(asked, threshold):
+        one, other = sorted((int(wordings[i]), int(wordings[j])))
+        found.append(Twins(hex_of(one), hex_of(other), alike))
+    return tuple(sorted(found))
 
 
 def neighbours(twins: Iterable[Twins]) -> dict[str, list[tuple[float, str]]]:
@@ -62,21 +58,25 @@ def neighbours(twins: Iterable[Twins]) -> dict[str, list[tuple[float, str]]]:
     return found
 
 
-def near_findings(files: Sequence[Sequence[Checked]], twins: Sequence[Twins]) -> list[Finding]:
+def near_hashes(twins: Iterable[Twins]) -> dict[int, list[tuple[float, int]]]:
+    """`neighbours` by the numbers that tables of rows hold."""
+    found = neighbours(twins)
+    return {int(one, 16): [(alike, int(other, 16)) for alike, other in near] for one, near in found.items()}
+
+
+def near_findings(files: Iterable[Rows], twins: Sequence[Twins]) -> list[Finding]:
     """Near duplicates and near conflicts within each file: in the same words, or nearly so."""
-    near = neighbours(twins)
+    near = near_hashes(twins)
     repeats: list[Flag] = []
     conflicts: list[Flag] = []
     for rows in files:
-        times = Counter(row.wording for row in rows)
-        among = [row for row in rows if times[row.wording] > 1 or row.wording in near]
-        by_wording = group_by_wording(among)
-        asked: set[str] = set()
-        for row in among:
-            if row.example.input_id not in asked:
-                asked.add(row.example.input_id)
-                repeats += islice(_earlier(row, near, by_wording), 1)
-            conflicts += islice(_contradicting(row, near, by_wording), 1)
+        among = _Alike(rows, near)
+        asked: set[int] = set()
+        for place in among.places:
+            if among.input_id[place] not in asked:
+                asked.add(among.input_id[place])
+                repeats += islice(among.earlier(place), 1)
+            conflicts += islice(among.contradicting(place), 1)
     findings = []
     if repeats:
         what = (
@@ -95,49 +95,54 @@ def near_findings(files: Sequence[Sequence[Checked]], twins: Sequence[Twins]) ->
     return findings
 
 
-def group_by_wording(rows: Iterable[Checked]) -> dict[str, list[Checked]]:
-    """Rows by wording, in their order."""
-    groups: dict[str, list[Checked]] = {}
-    for row in rows:
-        groups.setdefault(row.wording, []).append(row)
-    return groups
-
-
 def told(similarity: float) -> str:
     """A similarity, in words."""
     return f"{100 * similarity:.0f} % similar"
 
 
-Found = Mapping[str, Sequence[tuple[float, str]]]
-Groups = Mapping[str, Sequence[Checked]]
+class _Alike:
+    """The rows of a file that ask the same as another row or nearly so, by place."""
 
+    def __init__(self, rows: Rows, near: Mapping[int, Sequence[tuple[float, int]]]) -> None:
+        wordings = rows.table["wording"]
+        _, number, times = np.unique(wordings, return_inverse=True, return_counts=True)
+        twins = np.fromiter(near, np.uint64, len(near))
+        found = np.flatnonzero((times[number] > 1) | np.isin(wordings, twins))
+        self.places: list[int] = found.tolist()
+        self.input_id = dict(zip(self.places, rows.table["input_id"][found].tolist(), strict=True))
+        self._wording = dict(zip(self.places, wordings[found].tolist(), strict=True))
+        self._groups: dict[int, list[int]] = {}
+        for place, wording in self._wording.items():
+            self._groups.setdefault(wording, []).append(place)
+        self._rows, self._near = rows, near
 
-def _earlier(row: Checked, near: Found, groups: Groups) -> Iterator[Flag]:
-    """The rows before this one that ask nearly the same, told by the first row of each wording."""
-    source = row.example.source
-    first = groups[row.wording][0]
-    if first is not row:
-        yield Flag(source, "in the same words", first.example.source, suspicion=0.2)
-        return
-    for alike, wording in near.get(row.wording, ()):
-        for other in groups.get(wording, ())[:1]:
-            if other.example.source.row < source.row:
-                yield Flag(source, told(alike), other.example.source, suspicion=0.2)
+    def earlier(self, place: int) -> Iterator[Flag]:
+        """The rows before this one that ask nearly the same, told by the first row of each wording."""
+        source, wording = self._rows.source(place), self._wording[place]
+        first = self._groups[wording][0]
+        if first != place:
+            yield Flag(source, "in the same words", self._rows.source(first), suspicion=0.2)
+            return
+        for alike, other_wording in self._near.get(wording, ()):
+            for other in map(self._rows.source, self._groups.get(other_wording, ())[:1]):
+                if other.row < source.row:
+                    yield Flag(source, told(alike), other, suspicion=0.2)
 
+    def contradicting(self, place: int) -> Iterator[Flag]:
+        """The rows that ask nearly the same, or the same in other case or punctuation, and answer otherwise.
 
-def _contradicting(row: Checked, near: Found, groups: Groups) -> Iterator[Flag]:
-    """The rows that ask nearly the same, or the same in other case or punctuation, and answer otherwise.
+        Plain text asks nothing.
+        """
+        rows, wording = self._rows, self._wording[place]
+        if rows.table["is_text"][place]:
+            return
+        for alike, near_wording in ((1.0, wording), *self._near.get(wording, ())):
+            for other in self._groups.get(near_wording, ()):
+                same_input = alike == 1 and self.input_id[other] == self.input_id[place]
+                if not same_input and not self._answer_the_same(place, other):
+                    suspicion = round(0.9 * alike**2, 4)
+                    yield Flag(rows.source(place), told(alike), rows.source(other), suspicion)
 
-    Plain text asks nothing.
-    """
-    if row.example.is_text:
-        return
-    for alike, wording in ((1.0, row.wording), *near.get(row.wording, ())):
-        for other in groups.get(wording, ()):
-            same_input = alike == 1 and other.example.input_id == row.example.input_id
-            if not same_input and not same_words(row.example.answer, other.example.answer):
-                yield _contradiction(row.example.source, other.example.source, alike)
-
-
-def _contradiction(source: Source, other: Source, alike: float) -> Flag:
-    return Flag(source, told(alike), other, suspicion=round(0.9 * alike**2, 4))
+    def _answer_the_same(self, one: int, other: int) -> bool:
+        hashes, answers = self._rows.table["answer"], self._rows.answers
+        return bool(hashes[one] == hashes[other]) or same_words(answers[one], answers[other])

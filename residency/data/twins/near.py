@@ -10,14 +10,19 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
+from residency.core.records import fingerprint
+from residency.data.duplicates import split_words
+from residency.data.rows import BATCH, batches, hash_of
+from residency.data.workers import spread
 
 GRAM = 3
 """Characters a shingle: short questions of which a word is bent or left out still share most."""
@@ -28,7 +33,9 @@ _MISSED = 0.01
 """The chance that a pair of just the similarity looked for meets in no bucket."""
 _NEIGHBOURS = 50
 """In a bucket of many texts each is compared with so many after it, in the order of the alphabet."""
-_BATCH = 1024
+_PREFIX = 200
+"""Characters of a text that are looked at to order it among many others."""
+_BATCH = 1 << 14
 _HALF = np.uint64(32)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -44,23 +51,39 @@ class Near(NamedTuple):
     similarity: float
 
 
-def near_pairs(texts: Sequence[str], keys: Sequence[str], threshold: float) -> list[Near]:
-    """Pairs of texts at least `threshold` similar, of those whose keys are the same.
+class Sketches(NamedTuple):
+    """What is held of each text."""
 
-    What many of the texts have in common (a template that they are written into) is not compared.
+    values: NDArray[np.uint8]
+    """The last byte of each value of its MinHash."""
+    buckets: NDArray[np.uint32]
+    """Of each text in each band; texts with different keys share none."""
+    keys: NDArray[np.uint64]
+    """Hash of what may not differ."""
+
+
+def near_pairs(asked: Sequence[str], threshold: float) -> list[Near]:
+    """Pairs of rows that ask what is at least `threshold` similar, by what each asks as `words` has it.
+
+    System prompts and numbers must be the same. What many of the texts have in common (a template that they
+    are written into) is not compared.
     """
-    template = find_template(texts)
-    bare = [_without(text, template) for text in texts] if template else texts
-    order = sorted(range(len(texts)), key=keys.__getitem__)
-    order.sort(key=bare.__getitem__)  # stable: of texts that are the same by their keys
-    ordered = [bare[place] for place in order]
+    if not len(asked):
+        return []
+    template = find_template(split_words(words)[0] for words in asked)
     least = coarse_similarity(threshold)
-    sketches, buckets = _sketch(ordered, [keys[place] for place in order], least)
+    work = partial(_sketch, template=template, size=band_size(least))
+    sketches = _join(list(spread(work, batches(asked, BATCH))))
+
+    def bare(place: int) -> str:
+        return _bare(split_words(asked[place])[0], template)
+
+    order = _ranks(sketches.buckets, lambda place: (bare(place)[:_PREFIX], fingerprint(asked[place])))
     found = []
-    for i, j in _candidates(sketches, buckets, least):
-        if keys[order[i]] == keys[order[j]] and (alike := similarity(ordered[i], ordered[j])) >= threshold:
-            found.append(Near(min(order[i], order[j]), max(order[i], order[j]), alike))
-    return sorted(found)
+    for i, j in _candidates(sketches, order, least):
+        if (alike := similarity(bare(i), bare(j))) >= threshold:
+            found.append(Near(i, j, alike))
+    return found
 
 
 def similarity(one: str, other: str) -> float:
@@ -80,7 +103,7 @@ def coarse_similarity(similarity: float) -> float:
     return (1 - different) / (1 + different)
 
 
-def find_template(texts: Sequence[str]) -> re.Pattern[str] | None:
+def find_template(texts: Iterable[str]) -> re.Pattern[str] | None:
     """Pieces of text that many rows share, the longest first; None where there are none.
 
     The rows looked at are chosen by hash, so that their order does not matter.
@@ -109,43 +132,38 @@ def _runs(text: str, shared: set[str]) -> Iterator[str]:
             begin = None
 
 
-def _without(text: str, template: re.Pattern[str]) -> str:
+def _bare(text: str, template: re.Pattern[str] | None) -> str:
     """The text but for the template; a text that is nothing else stays."""
-    return " ".join(template.sub(" ", text).split()) or text
+    return text if template is None else " ".join(template.sub(" ", text).split()) or text
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _grams(text: str) -> frozenset[str]:
     padded = f" {text} "
     return frozenset(padded[begin : begin + GRAM] for begin in range(max(1, len(padded) - GRAM + 1)))
 
 
-def _sketch(
-    texts: Sequence[str], keys: Sequence[str], threshold: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """The last byte of each value of each text's MinHash, and for each band the texts' buckets.
-
-    Texts with different keys share no bucket.
-    """
+def _sketch(asked: Sequence[str], template: re.Pattern[str] | None, size: int) -> Sketches:
+    """The sketches of a batch of texts; bands have so many values."""
     from rensa import RMinHash
 
-    size = band_size(threshold)
-    used = PERMUTATIONS // size * size
-    sketches = np.empty((len(texts), PERMUTATIONS), np.uint8)
-    buckets = np.empty((PERMUTATIONS // size, len(texts)), np.uint32)
-    for begin in range(0, len(texts), _BATCH):
-        rows = slice(begin, begin + _BATCH)
-        hashes, offsets = _shingles(texts[rows])
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
-        flat = chain.from_iterable(matrix.to_rows())
-        values = np.fromiter(flat, np.uint64, matrix.len() * PERMUTATIONS).reshape(-1, PERMUTATIONS)
-        sketches[rows] = values & np.uint64(255)
-        bucket = np.array([crc32(key.encode()) for key in keys[rows]], np.uint64)[:, None]
-        for place in range(size):
-            bucket = (bucket ^ values[:, place:used:size]) * _FACTOR
-            bucket ^= bucket >> np.uint64(29)
-        buckets[:, rows] = (bucket >> _HALF).T
-    return sketches, buckets
+    parts = [split_words(words) for words in asked]
+    keys = np.array([hash_of(key) for _, key in parts], np.uint64)
+    hashes, offsets = _shingles([_bare(text, template) for text, _ in parts])
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
+    flat = chain.from_iterable(matrix.to_rows())
+    values = np.fromiter(flat, np.uint64, matrix.len() * PERMUTATIONS).reshape(-1, PERMUTATIONS)
+    bucket = keys[:, None]
+    for place in range(size):
+        bucket = (bucket ^ values[:, place : PERMUTATIONS // size * size : size]) * _FACTOR
+        bucket ^= bucket >> np.uint64(29)
+    return Sketches((values & np.uint64(255)).astype(np.uint8), (bucket >> _HALF).astype(np.uint32), keys)
+
+
+def _join(batches: Sequence[Sketches]) -> Sketches:
+    """The sketches of all batches; buckets stand band by band."""
+    values, buckets, keys = zip(*batches, strict=True)
+    return Sketches(np.concatenate(values), np.concatenate(buckets).T.copy(), np.concatenate(keys))
 
 
 def band_size(threshold: float) -> int:
@@ -169,28 +187,42 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint
     return hashes[whole], offsets.astype(np.uint64)
 
 
-def _candidates(
-    sketches: NDArray[np.uint8], buckets: NDArray[np.uint32], threshold: float
-) -> Iterator[tuple[int, int]]:
+def _ranks(buckets: NDArray[np.uint32], key: Callable[[int], Any]) -> NDArray[np.uint64]:
+    """The order of the texts within a bucket: in one of many it is that of the alphabet, else any will do."""
+    crowded = np.zeros(buckets.shape[-1], bool)
+    for band in buckets:
+        ordered = np.sort(band)
+        many = ordered[_NEIGHBOURS + 1 :][ordered[_NEIGHBOURS + 1 :] == ordered[: -_NEIGHBOURS - 1]]
+        if len(many):
+            crowded |= np.isin(band, many)
+    (places,) = np.nonzero(crowded)
+    ranks = np.arange(len(crowded), dtype=np.uint64)
+    ranks[sorted(places.tolist(), key=key)] = places
+    return ranks
+
+
+def _candidates(sketches: Sketches, ranks: NDArray[np.uint64], threshold: float) -> Iterator[tuple[int, int]]:
     """Pairs of rows, i < j, that stand close in a bucket and look similar enough; each once, in order.
 
     Of a pair at the threshold the share of equal values is that less three standard deviations at least,
     but for one in 700.
     """
-    count = len(sketches)
-    places = np.arange(count, dtype=np.uint64)
+    values, buckets, keys = sketches
+    least = threshold - 3 * (threshold * (1 - threshold) / PERMUTATIONS) ** 0.5
+    place_of, count = np.argsort(ranks), len(values)
     pairs = [np.empty(0, np.int64)]
     for band in buckets:
-        ordered = np.sort((band.astype(np.uint64) << _HALF) | places)  # faster than argsort
-        sorted_band, order = ordered >> _HALF, ordered.astype(np.uint32).astype(np.int64)
+        ordered = np.sort((band.astype(np.uint64) << _HALF) | ranks)  # faster than argsort
+        sorted_band, order = ordered >> _HALF, place_of[ordered.astype(np.uint32)]
         for step in range(1, _NEIGHBOURS + 1):
             (shared,) = np.nonzero(sorted_band[step:] == sorted_band[:-step])
             if not len(shared):
                 break
-            pairs.append(order[shared] * count + order[shared + step])
-    least = threshold - 3 * (threshold * (1 - threshold) / PERMUTATIONS) ** 0.5
-    different = np.unique(np.concatenate(pairs))
-    for begin in range(0, len(different), _BATCH):
-        i, j = np.divmod(different[begin : begin + _BATCH], count)
-        similar = (sketches[i] == sketches[j]).mean(axis=1) >= least
-        yield from zip(i[similar].tolist(), j[similar].tolist(), strict=True)
+            for part in np.array_split(shared, -(-len(shared) // _BATCH)):
+                one, other = order[part], order[part + step]
+                alike = (values[one] == values[other]).mean(axis=1) >= least
+                alike &= keys[one] == keys[other]
+                one, other = one[alike], other[alike]
+                pairs.append(np.minimum(one, other) * count + np.maximum(one, other))
+    for pair in np.unique(np.concatenate(pairs)).tolist():
+        yield divmod(pair, count)

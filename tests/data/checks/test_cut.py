@@ -8,11 +8,12 @@ from residency.core.records import Example, Message, Source
 from residency.data.checks.cut import cut_answers, open_mark
 from residency.data.checks.knowledge import knowledge
 from residency.data.ledger import Checked
+from residency.data.rows import Rows
 
 
-def rows(pairs: Sequence[tuple[str, str]]) -> list[Checked]:
+def rows(pairs: Sequence[tuple[str, str]]) -> Rows:
     messages = [(Message("user", ask), Message("assistant", tell)) for ask, tell in pairs]
-    return [Checked(Example(turns, Source("f", place)), 1, 1) for place, turns in enumerate(messages)]
+    return Rows.of(Checked(Example(turns, Source("f", place)), 1, 1) for place, turns in enumerate(messages))
 
 
 DATA = Data(train=Path("f"))

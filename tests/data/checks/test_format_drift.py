@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from residency.core.records import Example, Message, Source
 from residency.data.checks.format_norm import deviations, learn
+from tests.data.checks.rows import checked
 
 NAMES = ("Anna Berg", "Li Wei", "Omar Haddad", "Sofia Rossi", "John Smith")
 
@@ -132,14 +132,8 @@ def test_a_detail_says_what_most_rows_do_and_what_this_one_does():
 def test_a_flag_names_the_row():
     from residency.core.recipe import Data
     from residency.data.checks.format_drift import format_drift
-    from residency.data.ledger import Checked
 
     answers = ["warm", "cold"] * 30 + ["The label is, as far as I can tell, warm"]
-    rows = [
-        Checked(
-            Example((Message("user", f"{i}"), Message("assistant", answer)), Source("train.jsonl", i)), 1, 1
-        )
-        for i, answer in enumerate(answers, 1)
-    ]
+    rows = checked((f"{i}", answer) for i, answer in enumerate(answers))
     ((id, flag),) = format_drift(rows, Data(train="train.jsonl"))
     assert (id, str(flag), flag.detail) == ("format-kind", "train.jsonl:61", "text; most rows: a label")

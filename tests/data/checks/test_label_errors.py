@@ -5,7 +5,7 @@ import pytest
 from residency.core.recipe import Data
 from residency.data.checks.label_errors import (
     MOST,
-    find_suspects,
+    find_doubted,
     label_errors,
     note_unsearched,
     word_counts,
@@ -52,18 +52,18 @@ def test_planted_errors_are_found_and_little_else():
 def test_words_alone_find_them_too_and_the_same_each_time():
     pairs, wrong = planted(2, 12)
     texts, labels = zip(*pairs, strict=True)
-    suspects = find_suspects(word_counts(texts), labels)
-    found = {suspect.row for suspect in suspects}
+    doubted = find_doubted(word_counts(texts), labels)
+    found = {one.row for one in doubted}
     assert len(found & wrong) >= 11 and len(found - wrong) <= 1
-    assert find_suspects(word_counts(texts), labels) == suspects
+    assert find_doubted(word_counts(texts), labels) == doubted
 
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_clean_labels_and_labels_that_nothing_predicts_are_silent(seed):
     texts, labels = zip(*planted(seed, 0)[0], strict=True)
-    assert find_suspects(word_counts(texts), labels) == []
+    assert find_doubted(word_counts(texts), labels) == []
     rng = random.Random(seed)
-    assert find_suspects(word_counts(texts), [rng.choice(list(WORDS)) for _ in texts]) == []
+    assert find_doubted(word_counts(texts), [rng.choice(list(WORDS)) for _ in texts]) == []
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_where_it_is_not_done(pairs, data):
 
 
 def test_a_file_too_long_to_search_is_told():
-    (row,) = checked([("text", "label")])
-    assert note_unsearched([[row] * MOST], DATA) == []
-    (note,) = note_unsearched([[row] * (MOST + 1)], DATA)
+    many = checked([("text", "label")] * (MOST + 1))
+    assert note_unsearched([many[1:]], DATA) == []
+    (note,) = note_unsearched([many], DATA)
     assert (note.severity, note.rows) == (
         "note",
         (),
     ) and "train.jsonl: more than 20,000 rows" in note.explanation
-    assert note_unsearched([[row] * (MOST + 1)], Data(train="train.jsonl", label_errors="off")) == []
+    assert note_unsearched([many], Data(train="train.jsonl", label_errors="off")) == []
 
 
 def test_inputs_without_a_word_in_common_and_blank_ones_are_silent():
     labels = ["yes", "no"] * 50
     alone = [chr(0x4E00 + place) * 3 for place in range(100)]  # 100 words that stand in one row each
-    assert find_suspects(word_counts(alone), labels) == []
+    assert find_doubted(word_counts(alone), labels) == []
     assert list(label_errors(checked((" ", label) for label in labels), DATA)) == []

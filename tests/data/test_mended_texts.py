@@ -6,7 +6,7 @@ import pytest
 from residency.data.checks.redact import Redaction, without_secrets
 from residency.data.checks.spans import Span, merge_overlaps
 from residency.data.excerpt import shorten
-from residency.data.mending.mend import (
+from residency.data.mending.texts import (
     JsonForm,
     clear_majority,
     map_texts,

@@ -1,0 +1,82 @@
+"""Sharing the work on a large file among processes; a small one is done with before they would have begun."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from residency.core.errors import ResidencyError
+
+ALONE = 50
+"""Batches that are worked on before others are asked to help: they take a second or two to begin."""
+_MOST = 6
+"""Processes at most: one reader does not keep more of them busy."""
+Batch = TypeVar("Batch")
+Done = TypeVar("Done")
+
+
+def spread(work: Callable[[Batch], Done], batches: Iterable[Batch]) -> Iterator[Done]:
+    """`work` done on each batch, in their order, after `ALONE` of them by a process for each core.
+
+    `work` must be pure, and known by name to another process.
+
+    Raises:
+        ResidencyError: a process ended while it worked. What `work` raises is raised here.
+    """
+    left = iter(batches)
+    for number, batch in enumerate(left):
+        if number == ALONE and (count := min(_MOST, os.cpu_count() or 1)) > 1:
+            yield from _by_processes(work, batch, left, count)
+            return
+        yield work(batch)
+
+
+def _by_processes(
+    work: Callable[[Batch], Done], first: Batch, left: Iterator[Batch], count: int
+) -> Iterator[Done]:
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    helpers = ProcessPoolExecutor(count, context, _begin, (work,))
+    waiting: deque[Future[Done]] = deque([helpers.submit(_work, first)])
+    try:
+        for batch in left:
+            waiting.append(helpers.submit(_work, batch))
+            if len(waiting) > 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        fix = "Free some memory, then run the same command again."
+        raise ResidencyError("A process that helped to examine the rows was ended.", "data", fix) from error
+    finally:
+        helpers.shutdown(cancel_futures=True)
+
+
+_given: Callable[[Any], Any]
+"""The work of this process, if it is a helper."""
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    """Take up the work; Ctrl-C is for the process that asked for help, and none outlives it."""
+    global _given
+    _given = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every core has its process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(batch: Any) -> Any:
+    return _given(batch)
