@@ -213,6 +213,9 @@ class Verdict(Section):
     """Training rows in other words: `paraphrase`, and `id` or `input`. Without it, small changes are made."""
     paraphraser: str | None = None
     """Name of a `[[candidates.remote]]` that words the sampled training rows anew, in place of a file."""
+    tracing: Literal["similarity", "gradients"] = "similarity"
+    """Training rows shown beside a failure: the nearest, by `similarity`, or those whose `gradients` on the
+    adapter are most like its own: at most 1,000 rows are looked at, a forward and a backward pass each."""
 
     @field_validator("paraphraser")
     @classmethod
@@ -283,6 +286,19 @@ class Recipe(Section):
                 {"fix": f"Take {names} out of [sweep], or set train.method to lora or qlora."},
             )
         return sweep
+
+    @field_validator("verdict")
+    @classmethod
+    def _traces_what_is_trained(cls, verdict: Verdict, info: ValidationInfo) -> Verdict:
+        """Refuse gradients of an adapter where none is trained; a mistaken [train] is told alone."""
+        train = info.data.get("train")
+        if train is not None and train.method == "full" and verdict.tracing == "gradients":
+            raise PydanticCustomError(
+                "needs_adapter",
+                "the method 'full' trains all weights and no adapter",
+                {"fix": 'Set verdict.tracing = "similarity", or train.method to lora or qlora.'},
+            )
+        return verdict
 
     @property
     def paraphraser(self) -> Remote | None:

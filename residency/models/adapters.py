@@ -86,6 +86,12 @@ def load_adapter(base: LoadedBase, folder: Path) -> PreTrainedModel:
     return cast(PreTrainedModel, model)
 
 
+def unfreeze_adapter(model: PreTrainedModel) -> None:
+    """Let the weights of a loaded adapter have gradients, and no others."""
+    adapted = cast(PeftModel, model)
+    adapted.set_adapter(adapted.active_adapter)
+
+
 class AdapterOff:
     """The base beneath a tuned model: the same weights in memory, with the adapter switched off."""
 

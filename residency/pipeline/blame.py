@@ -17,6 +17,7 @@ from residency.data.split.freeze import Frozen
 from residency.evals.scored import read_scored
 from residency.pipeline.ask import load_tuned
 from residency.pipeline.askable import askable
+from residency.pipeline.gradients import ranking_of
 from residency.pipeline.recall import score_split
 from residency.verdict.causes import trace
 from residency.verdict.proposals import Doubt, propose
@@ -40,13 +41,14 @@ def blame(
     asked = [row.example for row in rows.validation if not row.example.is_text]
     left = [example for example in asked if (example.id, str(example.source)) not in known]
     if left:
-        model = load_tuned(recipe, train, trained)
-        candidate = Prompted(TUNED, model, system=recipe.task.system)
+        candidate = Prompted(TUNED, load_tuned(recipe, train, trained), system=recipe.task.system)
         with report.track(f"{TUNED} on validation", len(left), "rows") as advance:
             answered += score_split(candidate, "validation", left, recipe, advance)
+        del candidate  # a ranking loads the model again, to train
     failures = [row for row in answered if not row.passed]
     by_source = {str(example.source): example for example in asked}
-    traced = trace(failures, by_source, train, (), recipe.candidates.similarity)
+    ranking = ranking_of(recipe, trained, train, report)
+    traced = trace(failures, by_source, train, (), recipe.candidates.similarity, ranking)
     proposals = propose(train, traced, _doubts(rows, recipe), recipe.candidates.similarity)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in answered))
     write_jsonl(folder / "proposals.jsonl", (proposal.to_json() for proposal in proposals))

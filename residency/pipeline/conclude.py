@@ -27,6 +27,7 @@ from residency.pipeline.inputs import Inputs
 from residency.pipeline.learning_curve import trainings_of
 from residency.pipeline.project import is_template
 from residency.verdict.causes import group_causes
+from residency.verdict.causes_schema import TracedPart, TracingPart
 from residency.verdict.data_schema import CeilingPart, DataPart, FilePart, FindingPart
 from residency.verdict.evidence import weigh
 from residency.verdict.html import render_html
@@ -36,7 +37,6 @@ from residency.verdict.report_schema import (
     ChoicePart,
     IncompletePart,
     Report,
-    TracedPart,
     TrainingPart,
 )
 
@@ -72,6 +72,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         paraphrases=_paraphrases(stages),
         training=training,
         causes=group_causes([TracedPart(**row) for row in causes]),
+        tracing=_tracing(stages["trace"]),
         **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
@@ -88,6 +89,11 @@ def incomplete_of(stages: Mapping[str, Path]) -> list[IncompletePart]:
     if "remote" not in stages:
         return []
     return [IncompletePart(**part) for part in read_json(stages["remote"] / "incomplete.json")]
+
+
+def _tracing(folder: Path) -> TracingPart | None:
+    file = folder / "tracing.json"
+    return TracingPart(**read_json(file)) if file.is_file() else None
 
 
 def _paraphrases(stages: Mapping[str, Path]) -> ParaphrasesPart | None:

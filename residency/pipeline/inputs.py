@@ -276,8 +276,9 @@ class Inputs:
 
     def trace(self, machine: Machine) -> dict[str, Any]:
         """The tuned model's failures, and how rows like them are found."""
-        compare = fingerprint(self.compare(machine))
-        return {"compare": compare, "similarity": self.recipe.candidates.similarity}
+        compare, tracing = fingerprint(self.compare(machine)), self.recipe.verdict.tracing
+        asked = {"tracing": tracing} if tracing == "gradients" else {}
+        return {"compare": compare, "similarity": self.recipe.candidates.similarity, **asked}
 
     def blame(self, machine: Machine) -> dict[str, Any]:
         """The tuned model's failures, and what the checks found of the training rows."""

@@ -172,13 +172,13 @@ class Workflow(Running):
 
     @cached_property
     def traced(self) -> Path:
-        """Stage 5, failures: each with the training rows most like it."""
-        frozen, compared = self.frozen, self.compared
+        """Stage 5, failures: each with the training rows that explain it."""
+        stages = self.frozen, self.trained, self.compared
 
         def build(folder: Path) -> None:
             from residency.pipeline.trace import trace_failures
 
-            trace_failures(self.recipe, frozen, compared, folder)
+            trace_failures(self.recipe, *stages, folder, self.report)
 
         return self._stage("trace", self.inputs.trace(self.machine), build)
 

@@ -8,6 +8,7 @@ Trans Inf Theory 13 (1967) 21.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,10 +19,12 @@ from residency.data.labels import labels_of
 from residency.data.twins.nearest import Nearest, Neighbour, asked_text
 from residency.evals.scored import Scored, was_cut_off
 from residency.models.vectors import Similarity
-from residency.verdict.report_schema import Cause, CausePart, NearRowPart, TracedPart
+from residency.verdict.causes_schema import Cause, CausePart, NearRowPart, TracedPart
 
 _NEAR = 10
 """Training rows looked at for a failure."""
+_RANKED = 50
+"""The same, where they are ranked anew."""
 _SHOWN = 3
 """Of them kept beside it, and failures shown of a cause."""
 _FAR = 0.05
@@ -30,6 +33,11 @@ _SAMPLE = 1000
 """Training rows from which that distance is taken, at even steps through all."""
 _DOUBTING = ("conflict", "near-conflict", "label-error")
 """Checks that doubt a row's answer."""
+Ranking = Callable[
+    [Sequence[Scored], Sequence[Example], Sequence[Sequence[Neighbour]]], Sequence[Sequence[Neighbour] | None]
+]
+"""From failures, what was asked in them and the rows near each, nearest first, to the rows that count for
+each, the first first; None leaves a failure as it is."""
 _MEANINGS: dict[Cause, tuple[str, str]] = {
     "cut off": ("The answer was cut off before its end.", "Raise task.max_new_tokens."),
     "form": (
@@ -60,22 +68,33 @@ def trace(
     train: Sequence[Example],
     findings: Iterable[Finding],
     similarity: Similarity,
+    ranking: Ranking | None = None,
 ) -> list[TracedPart]:
-    """Each failure with the training rows most like it, those that teach its wrong answer first.
+    """Each failure with its cause and training rows, those that teach its wrong answer first.
 
-    `asked` are the failed rows by their source, `file:row`; `similarity` is how likeness is told.
+    Args:
+        failures: The failed rows.
+        asked: What was asked in them, by their source, `file:row`.
+        train: The rows trained on.
+        findings: What the checks found of them.
+        similarity: How likeness is told, by which causes go.
+        ranking: Where it is given, the rows shown are those that it puts first.
     """
     if not failures:
         return []
     texts = [asked_text(example) for example in train]
     index = Nearest(texts, similarity)
     far = _farness(index, texts)
-    found = index.find([asked_text(asked[row.source]) for row in failures], _NEAR)
+    examples = [asked[row.source] for row in failures]
+    found = index.find(list(map(asked_text, examples)), _RANKED if ranking else _NEAR)
+    rankings: Sequence[Sequence[Neighbour] | None] = [None] * len(failures)
+    if ranking:
+        rankings = ranking(failures, examples, found)
     labels = labels_of([example.answer for example in train])
-    doubted = _doubted(findings)
+    rows = _Rows(train, _doubted(findings), None if labels is None else set(labels), far)
     return [
-        _traced(row, _Near(row, near, train, doubted), None if labels is None else set(labels), far)
-        for row, near in zip(failures, found, strict=True)
+        _traced(row, near[:_NEAR], ranked, rows)
+        for row, near, ranked in zip(failures, found, rankings, strict=True)
     ]
 
 
@@ -98,59 +117,71 @@ def group_causes(traced: Sequence[TracedPart]) -> list[CausePart]:
     ]
 
 
-class _Near:
-    """The training rows near one failure, nearest first."""
+@dataclass(frozen=True)
+class _Rows:
+    """The training rows, the checks that doubt some of them, the labels, and from where on a row is far."""
 
-    def __init__(
-        self,
-        row: Scored,
-        near: Sequence[Neighbour],
-        train: Sequence[Example],
-        doubted: Mapping[Source, list[str]],
-    ) -> None:
-        self.parts = [
+    train: Sequence[Example]
+    doubted: Mapping[Source, list[str]]
+    labels: set[str] | None
+    far: float
+
+    def parts(self, near: Sequence[Neighbour], got: str) -> list[NearRowPart]:
+        """Rows as they are shown beside a failure that was answered `got`."""
+        return [
             NearRowPart(
-                source=str(train[place].source),
-                prompt=asked_text(train[place]),
-                answer=train[place].answer,
+                source=str(self.train[place].source),
+                prompt=asked_text(self.train[place]),
+                answer=self.train[place].answer,
                 cosine=round(min(cosine, 1.0), 4),
-                teaches_wrong=_same(train[place].answer, row.got),
-                checks=doubted.get(train[place].source, []),
+                teaches_wrong=_same(self.train[place].answer, got),
+                checks=self.doubted.get(self.train[place].source, []),
             )
             for place, cosine in near
         ]
-        self.wrong = [part for part in self.parts if part.teaches_wrong]
-        self.right = [part for part in self.parts if _same(part.answer, row.expected)]
-
-    def closest(self, parts: Sequence[NearRowPart]) -> float:
-        """The cosine of the nearest of `parts`; of none, -1."""
-        return parts[0].cosine if parts else -1.0
 
 
-def _traced(row: Scored, near: _Near, labels: set[str] | None, far: float) -> TracedPart:
-    expected, got = row.expected.strip(), row.got.strip()
-    rules: tuple[tuple[Cause, Callable[[], bool]], ...] = (
-        ("cut off", lambda: was_cut_off(row)),
-        ("unseen label", lambda: labels is not None and expected not in labels),
-        ("form", lambda: _another_form(expected, got) if labels is None else got not in labels),
-        ("doubted row", lambda: any(part.checks for part in near.wrong)),
-        ("far", lambda: near.closest(near.parts) < far),
-        ("taught", lambda: bool(near.wrong) and near.closest(near.wrong) >= near.closest(near.right)),
-        ("confused", lambda: bool(near.right)),
-    )
-    cause = next((name for name, fits in rules if fits()), "other")
+def _traced(
+    row: Scored, near: Sequence[Neighbour], ranked: Sequence[Neighbour] | None, rows: _Rows
+) -> TracedPart:
+    parts, labels = rows.parts(near, row.got), rows.labels
+    cause = _cause(row, parts, rows)
     is_pair = labels is not None and cause in ("doubted row", "taught", "confused")
-    pair = f"{expected} → {got}" if is_pair else expected if cause == "unseen label" else ""
+    expected, got = row.expected.strip(), row.got.strip()
+    wrong_first = sorted(parts, key=lambda part: not part.teaches_wrong)
     return TracedPart(
         cause=cause,
-        pair=pair,
+        pair=f"{expected} → {got}" if is_pair else expected if cause == "unseen label" else "",
         example_id=row.example_id,
         source=row.source,
         prompt=row.prompt,
         expected=row.expected,
         got=row.got,
-        nearest=sorted(near.parts, key=lambda part: not part.teaches_wrong)[:_SHOWN],
+        ranked_by="similarity" if ranked is None else "gradients",
+        nearest=wrong_first[:_SHOWN] if ranked is None else rows.parts(ranked[:_SHOWN], row.got),
     )
+
+
+def _cause(row: Scored, near: Sequence[NearRowPart], rows: _Rows) -> Cause:
+    """The first cause that fits; `near` are the nearest rows, nearest first."""
+    expected, got, labels = row.expected.strip(), row.got.strip(), rows.labels
+    wrong = [part for part in near if part.teaches_wrong]
+    right = [part for part in near if _same(part.answer, row.expected)]
+    rules: tuple[tuple[Cause, Callable[[], bool]], ...] = (
+        ("cut off", lambda: was_cut_off(row)),
+        ("unseen label", lambda: labels is not None and expected not in labels),
+        ("form", lambda: _another_form(expected, got) if labels is None else got not in labels),
+        ("doubted row", lambda: any(part.checks for part in wrong)),
+        ("far", lambda: _closest(near) < rows.far),
+        ("taught", lambda: bool(wrong) and _closest(wrong) >= _closest(right)),
+        ("confused", lambda: bool(right)),
+    )
+    return next((name for name, fits in rules if fits()), "other")
+
+
+def _closest(parts: Sequence[NearRowPart]) -> float:
+    """The cosine of the nearest of `parts`; of none, -1."""
+    return parts[0].cosine if parts else -1.0
 
 
 def _farness(index: Nearest, texts: Sequence[str]) -> float:

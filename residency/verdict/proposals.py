@@ -17,7 +17,7 @@ from residency.data.labels import labels_of
 from residency.data.mending.review import Reason, Suspect
 from residency.data.twins.nearest import Nearest, Neighbour, asked_text
 from residency.models.vectors import Similarity
-from residency.verdict.report_schema import TracedPart
+from residency.verdict.causes_schema import TracedPart
 
 _NEIGHBOURS = 10
 """Training rows that vote on a row's label."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from residency.evals.noninferiority import Regression
 from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
+from residency.verdict.causes_schema import CausePart, TracingPart
 from residency.verdict.data_schema import DataPart
 from residency.verdict.learning_schema import LearningCurvePart, PartTrainingPart
 from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
@@ -247,64 +248,6 @@ class FailurePart(Part):
     """What differs, as the scorer says."""
 
 
-Cause = Literal["cut off", "form", "unseen label", "doubted row", "far", "taught", "confused", "other"]
-
-
-class NearRowPart(Part):
-    """A training row like a failed one."""
-
-    source: str
-    """`file:row`."""
-    prompt: str
-    """What it asks."""
-    answer: str
-    """What it answers."""
-    cosine: float
-    """How like the failed row it is, at most 1."""
-    teaches_wrong: bool
-    """Whether its answer is the wrong one that was given."""
-    checks: list[str]
-    """Checks that doubt its answer."""
-
-
-class TracedPart(Part):
-    """A failure with its cause and the training rows most like it."""
-
-    cause: Cause
-    """The first cause that fits; docs/compare.md has them in order."""
-    pair: str
-    """Where answers are labels: the one wanted and the one given."""
-    example_id: str
-    """Hash of the row's content."""
-    source: str
-    """`file:row`."""
-    prompt: str
-    """The last user turn."""
-    expected: str
-    """The answer wanted."""
-    got: str
-    """The answer given."""
-    nearest: list[NearRowPart]
-    """At most three of its ten nearest training rows, those that teach the wrong answer first."""
-
-
-class CausePart(Part):
-    """Failures with one cause."""
-
-    cause: Cause
-    """What they have in common."""
-    pair: str
-    """Where answers are labels: the one wanted and the one given."""
-    n: Annotated[int, Field(ge=1)]
-    """Failures with this cause and pair."""
-    meaning: str
-    """The cause, in plain words."""
-    fix: str
-    """What to do about it."""
-    failures: list[TracedPart]
-    """At most three of them; all stand in the run's `causes.jsonl`."""
-
-
 class RegressionPart(Part):
     """The tuned model against the base on a suite, or on one kind of its items."""
 
@@ -380,6 +323,8 @@ class Report(Part):
     """At most ten rows the tuned model failed, of as many kinds as there are."""
     causes: list[CausePart] = []
     """All rows the tuned model failed by their causes in the training rows, the commonest first."""
+    tracing: TracingPart | None = None
+    """None where the rows beside failures are the nearest ones, `verdict.tracing` being `similarity`."""
     regressions: list[RegressionPart] = []
     """What training cost elsewhere, suite by suite and kind by kind; empty where no suite was asked."""
     verdict: VerdictPart

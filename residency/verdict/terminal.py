@@ -15,6 +15,7 @@ from rich.text import Text
 from residency.core.money import amount
 from residency.core.progress import duration
 from residency.evals.statistics import Interval
+from residency.verdict.causes_schema import CausePart
 from residency.verdict.figures import (
     UNWRITTEN,
     choice_line,
@@ -36,7 +37,6 @@ from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import MemorisationPart
 from residency.verdict.report_schema import (
     CandidateSummary,
-    CausePart,
     ComparisonPart,
     RegressionPart,
     Report,

@@ -304,6 +304,18 @@ def test_values_for_an_adapter_are_refused_where_none_is_trained(write):
     assert load_recipe(write(full), ["sweep.epochs=[1]"]).sweep.varied == {"epochs": [1.0]}
 
 
+def test_gradients_of_an_adapter_are_refused_where_none_is_trained(write):
+    ((what, where, fix),) = mistakes(
+        write(MINIMAL), "train.method=full", "verdict.tracing=gradients", "verdict.margin=0.1"
+    )
+    assert what.endswith("is not allowed: the method 'full' trains all weights and no adapter.")
+    assert (where, fix) == (
+        "FILE: verdict",
+        'Set verdict.tracing = "similarity", or train.method to lora or qlora.',
+    )
+    assert load_recipe(write(MINIMAL), ["verdict.tracing=gradients"]).verdict.tracing == "gradients"
+
+
 def test_packed_weights_are_not_shared_out(write):
     qlora = MINIMAL + '[train]\nmethod = "qlora"\n'
     assert mistakes(write(qlora), "train.distribution=fsdp") == [

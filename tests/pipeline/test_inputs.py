@@ -90,6 +90,7 @@ def keys(inputs):
         ({"data": {"max_refused": 0.5}}, {"check"}),
         ({"split": {"allow_overlap": True}}, {"freeze", "blame"}),
         ({"split": {"drop_twins": True}}, ALL - {"check"}),
+        ({"verdict": {"tracing": "gradients"}}, {"trace", "blame"}),
         ({"data": {"near": 0.9}}, ALL),
         ({"data": {"duplicates": "keep"}}, ALL),
     ],

@@ -4,8 +4,10 @@ import pytest
 
 from residency.core.records import Example, Message, Source
 from residency.data.findings import Finding, Flag
+from residency.data.twins.nearest import Neighbour
 from residency.evals.scored import Scored
 from residency.verdict.causes import group_causes, trace
+from residency.verdict.causes_schema import TracingPart
 from residency.verdict.html import render_html
 from tests.verdict.sample_report import report, rows
 
@@ -30,9 +32,9 @@ def failure(text, expected, got, reason="another answer"):
     return scored, asked
 
 
-def traced(text, expected, got, train, findings=(), **other):
+def traced(text, expected, got, train, findings=(), ranking=None, **other):
     scored, asked = failure(text, expected, got, **other)
-    (part,) = trace([scored], {"test.jsonl:1": asked}, train, findings, "words")
+    (part,) = trace([scored], {"test.jsonl:1": asked}, train, findings, "words", ranking)
     return part
 
 
@@ -91,6 +93,25 @@ def test_causes_are_counted_by_pair_the_commonest_first_and_none_is_lost():
     ]
 
 
+def farthest_last(failures, asked, found):
+    """A ranking that turns the nearest rows round, and says how it found them."""
+    assert [row.got for row in failures] == ["fees"] and asked[0].answer == "card"
+    assert len(found[0]) == 11, "all rows are to be looked at, where they are few"
+    return [[Neighbour(near.place, 0.25) for near in reversed(found[0])]]
+
+
+def test_a_ranking_decides_on_the_rows_shown_and_not_on_the_cause():
+    train = training(ODD)
+    plain = traced("my pink card got lost on the road", "card", "fees", train, [DOUBT])
+    ranked = traced("my pink card got lost on the road", "card", "fees", train, [DOUBT], farthest_last)
+    assert (plain.ranked_by, ranked.ranked_by) == ("similarity", "gradients")
+    assert (plain.cause, plain.pair) == (ranked.cause, ranked.pair) == ("doubted row", "card → fees")
+    assert [(near.answer, near.cosine) for near in ranked.nearest] == [("fees", 0.25)] * 3
+    assert all(near.teaches_wrong for near in ranked.nearest)
+    left = traced("my pink card got lost on the road", "card", "fees", train, [DOUBT], lambda *_: [None])
+    assert left == plain
+
+
 def test_no_failure_no_cause():
     assert trace([], {}, training(), [], "words") == []
 
@@ -101,4 +122,16 @@ def test_the_page_shows_the_cause_with_its_rows_and_says_that_the_test_was_looke
     page = render_html(whole.model_copy(update={"causes": groups}))
     assert "doubted row</b> · card → fees" in page and "train.jsonl:11" in page
     assert "<mark>fees</mark>" in page and "fits the test" in page
+    assert "by the gradients" not in page and "Training row like it" in page
     assert "Causes" not in render_html(whole)
+
+
+def test_the_page_says_where_rows_were_ranked_by_gradients_and_what_it_took():
+    groups = group_causes(
+        [traced("a pink card", "card", "fees", training(ODD), ranking=lambda *_: [[Neighbour(10, 0.5)]])]
+    )
+    told = {"causes": groups, "tracing": TracingPart(failures=7, rows=1234, seconds=95.0)}
+    page = render_html(report(rows(base=3, tuned=140)).model_copy(update=told))
+    assert "of the 1,234 nearest to 7 failures; it took 1 min 35 s" in page
+    assert "Training row that teaches this answer, by gradients" in page
+    assert "Training row like it" not in page

@@ -4,8 +4,8 @@ import pytest
 
 from residency.core.records import Example, Message, Source
 from residency.data.findings import Flag
+from residency.verdict.causes_schema import NearRowPart, TracedPart
 from residency.verdict.proposals import Proposal, propose
-from residency.verdict.report_schema import NearRowPart, TracedPart
 
 
 def row(number: int, text: str, answer: str) -> Example:
