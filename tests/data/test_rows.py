@@ -23,7 +23,7 @@ from residency.data.rows import Rows
 from residency.data.split.freeze import freeze
 from residency.data.texts import Block, Spool, Texts, as_bytes
 
-TEXT = st.text("ab 5.\n\"öÉ\u2028", max_size=12)
+TEXT = st.text('ab 5.\n"öÉ\u2028', max_size=12)
 TURNS = st.lists(st.tuples(st.sampled_from(("user", "assistant", "tool")), TEXT), max_size=3)
 
 
