@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from residency.core.errors import ResidencyError
-from residency.core.recipe import Train
+from residency.core.recipe import Data, Recipe, Train
 from residency.models.adapters import attach_lora
 from residency.models.memory import used_memory
 from residency.pipeline import forecast, room
@@ -84,4 +84,4 @@ def test_a_plan_where_nothing_fits_is_a_mistake(tmp_path):
     made = trainer(tmp_path)
     room_for(made, 0, MemoryError())
     with pytest.raises(ResidencyError, match="Not even a part of one row"):
-        forecast._probe(made, Said(), test_rows=20, confidence=0.95)
+        forecast._probe(made, Said(), test_rows=20, recipe=Recipe(data=Data(train="rows.jsonl")))
