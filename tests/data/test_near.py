@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from residency.data.rows import hash_of
 from residency.data.twins import near
 from residency.data.twins.near import Near, band_size, find_template, near_pairs, similarity
 
@@ -16,7 +17,12 @@ WORDS = re.findall(
 
 def pairs(texts: list[str], threshold: float) -> list[Near]:
     """The pairs among questions."""
-    return near_pairs([f"user {text}" for text in texts], threshold)
+    return pairs_of([f"user {text}" for text in texts], threshold)
+
+
+def pairs_of(asked: list[str], threshold: float) -> list[Near]:
+    """The pairs among what rows ask."""
+    return near_pairs(asked, np.array(list(map(hash_of, asked)), np.uint64), threshold)
 
 
 def test_similarity_is_jaccard_of_shingles_of_three() -> None:
@@ -35,9 +41,9 @@ def test_a_pair_is_found_with_its_similarity() -> None:
 
 def test_pairs_whose_keys_differ_are_none() -> None:
     ask, again = "user i am still waiting for my new card", "user i am still waiting for my new cards"
-    assert near_pairs([f"system be short\n{ask}", f"system be kind\n{again}"], 0.8) == []
-    assert near_pairs([f"{ask} 5", f"{again} 6"], 0.8) == []
-    assert len(near_pairs([f"{ask} 5", f"{again} 5"], 0.8)) == 1
+    assert pairs_of([f"system be short\n{ask}", f"system be kind\n{again}"], 0.8) == []
+    assert pairs_of([f"{ask} 5", f"{again} 6"], 0.8) == []
+    assert len(pairs_of([f"{ask} 5", f"{again} 5"], 0.8)) == 1
 
 
 def quadratic(texts: list[str], threshold: float) -> set[tuple[int, int]]:

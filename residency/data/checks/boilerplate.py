@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
 from residency.core.records import Example
 from residency.data.checks.registry import row_check
 from residency.data.checks.spans import any_in
+from residency.data.labels import LONGEST
 
 
 def _any_of(*phrases: str) -> re.Pattern[str]:
@@ -129,8 +132,7 @@ _EDGES = ' ,.;:!-*("“\n'
 )
 def as_an_ai(example: Example) -> str | None:
     """Phrases such as `as an AI language model`."""
-    answer = _plain(example.answer)
-    return _quoted(_AS_AN_AI.search(answer)) if any_in(_MODEL_WORDS, answer) else None
+    return _once(_as_an_ai, example.answer)
 
 
 @row_check(
@@ -142,7 +144,16 @@ def as_an_ai(example: Example) -> str | None:
 )
 def refusal(example: Example) -> str | None:
     """An assistant's refusal; an agent who cannot do one thing and offers another is none."""
-    answer = _plain(example.answer)
+    return _once(_refusal, example.answer)
+
+
+def _as_an_ai(answer: str) -> str | None:
+    answer = _plain(answer)
+    return _quoted(_AS_AN_AI.search(answer)) if any_in(_MODEL_WORDS, answer) else None
+
+
+def _refusal(answer: str) -> str | None:
+    answer = _plain(answer)
     if not any_in(_REFUSAL_WORDS, answer):
         return None
     answer = _QUOTED.sub("", answer)  # what stands in quotes is said by somebody else
@@ -150,6 +161,16 @@ def refusal(example: Example) -> str | None:
     if not found and not _SERVICE.search(answer):
         found = _BARE_REFUSAL.search(answer)
     return _quoted(found)
+
+
+def _once(look: Callable[[str], str | None], answer: str) -> str | None:
+    """What is seen in an answer; short ones are often labels, and looked at once."""
+    return _of_short(look, answer) if len(answer) < LONGEST else look(answer)
+
+
+@lru_cache(maxsize=4096)
+def _of_short(look: Callable[[str], str | None], answer: str) -> str | None:
+    return look(answer)
 
 
 def _plain(answer: str) -> str:

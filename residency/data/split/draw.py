@@ -55,7 +55,8 @@ def draw(
 
 def _by_hash(names: Collection[str], seed: int) -> list[str]:
     """The names in the order of 16 bytes of a hash of seed and name."""
-    digests = (hashlib.sha256(canonical([seed, name]).encode()).digest()[:16] for name in names)
+    told = (f"[{seed},{canonical(name)}]".encode() for name in names)
+    digests = (hashlib.sha256(text).digest()[:16] for text in told)
     high_low = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2).astype(np.uint64)
     listed = list(names)
     return [listed[place] for place in np.lexsort((high_low[:, 1], high_low[:, 0])).tolist()]

@@ -9,6 +9,7 @@ the place of its training file, so that two tasks of one name are apart.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from pathlib import Path
 
 from residency.core.errors import ResidencyError
 from residency.core.held import held
-from residency.core.workspace import copy_file, encode_row, read_jsonl, unwritable
+from residency.core.workspace import copy_file, read_jsonl, unwritable
+from residency.data.texts import as_bytes
 
 LOCKED = "locked.jsonl"
 """File of a freeze's folder with the inputs that were new to it."""
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _ENTRY = re.compile(r"(\d+)-([0-9a-f]+)\.jsonl")
 
 
@@ -38,8 +41,9 @@ class Locked:
 
     def line(self) -> bytes:
         """The entry as it is written: a line of JSON whose keys are the fields."""
-        told = {"words": self.words, "side": self.side, "group": self.group, "left_out": self.left_out}
-        return encode_row(told)
+        words, side, group = map(_encode, (self.words, self.side, self.group))
+        out = "true" if self.left_out else "false"
+        return as_bytes(f'{{"words": {words}, "side": {side}, "group": {group}, "left_out": {out}}}\n')
 
 
 @dataclass(frozen=True)

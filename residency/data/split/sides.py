@@ -261,7 +261,7 @@ def _draw(
     names_of = list(map(hex_of, names.tolist()))
     for name, held, label in zip(names_of, side.tolist(), label_each(rows), strict=True):
         if held == _FREE:
-            one = of_one.setdefault(label, Counter((label,)))
+            one = of_one.get(label) or of_one.setdefault(label, Counter((label,)))
             clusters[name] = clusters[name] + one if name in clusters else one
         elif held >= 0:
             present[SIDES[held]][label] += 1

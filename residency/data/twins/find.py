@@ -41,7 +41,7 @@ def find_among(wordings: NDArray[np.uint64], asked: Sequence[str], threshold: fl
     if threshold >= 1:
         return ()
     found = []
-    for i, j, alike in near_pairs(asked, threshold):
+    for i, j, alike in near_pairs(asked, wordings, threshold):
         one, other = sorted((int(wordings[i]), int(wordings[j])))
         found.append(Twins(hex_of(one), hex_of(other), alike))
     return tuple(sorted(found))

@@ -7,19 +7,16 @@ shingles; the chance that they share one value of a MinHash is just that (Broder
 
 from __future__ import annotations
 
-import heapq
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import chain
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from residency.core.records import fingerprint
 from residency.data.duplicates import split_words
 from residency.data.rows import BATCH, batches, hash_of
 from residency.data.workers import spread
@@ -62,15 +59,16 @@ class Sketches(NamedTuple):
     """Hash of what may not differ."""
 
 
-def near_pairs(asked: Sequence[str], threshold: float) -> list[Near]:
+def near_pairs(asked: Sequence[str], hashes: NDArray[np.uint64], threshold: float) -> list[Near]:
     """Pairs of rows that ask what is at least `threshold` similar, by what each asks as `words` has it.
 
     System prompts and numbers must be the same. What many of the texts have in common (a template that they
-    are written into) is not compared.
+    are written into) is not compared. `hashes` are of the texts.
     """
     if not len(asked):
         return []
-    template = find_template(split_words(words)[0] for words in asked)
+    sample = np.argsort(hashes)[:_SAMPLE].tolist()  # so that the order of the texts does not matter
+    template = find_template([split_words(asked[place])[0] for place in sample])
     least = coarse_similarity(threshold)
     work = partial(_sketch, template=template, size=band_size(least))
     sketches = _join(list(spread(work, batches(asked, BATCH))))
@@ -78,7 +76,7 @@ def near_pairs(asked: Sequence[str], threshold: float) -> list[Near]:
     def bare(place: int) -> str:
         return _bare(split_words(asked[place])[0], template)
 
-    order = _ranks(sketches.buckets, lambda place: (bare(place)[:_PREFIX], fingerprint(asked[place])))
+    order = _ranks(sketches.buckets, lambda place: (bare(place)[:_PREFIX], hashes[place]))
     found = []
     for i, j in _candidates(sketches, order, least):
         if (alike := similarity(bare(i), bare(j))) >= threshold:
@@ -103,12 +101,8 @@ def coarse_similarity(similarity: float) -> float:
     return (1 - different) / (1 + different)
 
 
-def find_template(texts: Iterable[str]) -> re.Pattern[str] | None:
-    """Pieces of text that many rows share, the longest first; None where there are none.
-
-    The rows looked at are chosen by hash, so that their order does not matter.
-    """
-    sample = heapq.nsmallest(_SAMPLE, texts, key=lambda text: (crc32(text.encode()), text))
+def find_template(sample: Sequence[str]) -> re.Pattern[str] | None:
+    """Pieces of text that many of a sample share, the longest first; None where there are none."""
     windows = Counter(window for text in sample for window in _windows(text))
     least = max(_LEAST, _SHARE * len(sample))
     shared = {window for window, count in windows.items() if count >= least}
@@ -151,8 +145,8 @@ def _sketch(asked: Sequence[str], template: re.Pattern[str] | None, size: int) -
     keys = np.array([hash_of(key) for _, key in parts], np.uint64)
     hashes, offsets = _shingles([_bare(text, template) for text, _ in parts])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, 0)
-    flat = chain.from_iterable(matrix.to_rows())
-    values = np.fromiter(flat, np.uint64, matrix.len() * PERMUTATIONS).reshape(-1, PERMUTATIONS)
+    flat = b"".join(array("Q", row) for row in matrix.to_rows())
+    values = np.frombuffer(flat, np.uint64).reshape(-1, PERMUTATIONS)
     bucket = keys[:, None]
     for place in range(size):
         bucket = (bucket ^ values[:, place : PERMUTATIONS // size * size : size]) * _FACTOR
