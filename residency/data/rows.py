@@ -138,8 +138,9 @@ class Rows(Sequence[Checked]):
 
     def lines(self) -> Iterator[bytes]:
         """Each row as a line of JSON, as `Checked.to_json` has it."""
+        named = self._clusters
         for place, line in enumerate(self._lines.raw()):
-            yield encode_row(self[place].to_json()) if place in self._clusters else line + b"\n"
+            yield encode_row(self[place].to_json()) if named and place in named else line + b"\n"
 
     @property
     def known(self) -> Known:

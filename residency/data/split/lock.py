@@ -41,9 +41,8 @@ class Locked:
 
     def line(self) -> bytes:
         """The entry as it is written: a line of JSON whose keys are the fields."""
-        words, side, group = map(_encode, (self.words, self.side, self.group))
-        out = "true" if self.left_out else "false"
-        return as_bytes(f'{{"words": {words}, "side": {side}, "group": {group}, "left_out": {out}}}\n')
+        words, group, out = _encode(self.words), _encode(self.group), "true" if self.left_out else "false"
+        return as_bytes(f'{{"words": {words}, "side": "{self.side}", "group": {group}, "left_out": {out}}}\n')
 
 
 @dataclass(frozen=True)

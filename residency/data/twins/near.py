@@ -70,8 +70,7 @@ def near_pairs(asked: Sequence[str], hashes: NDArray[np.uint64], threshold: floa
     sample = np.argsort(hashes)[:_SAMPLE].tolist()  # so that the order of the texts does not matter
     template = find_template([split_words(asked[place])[0] for place in sample])
     least = coarse_similarity(threshold)
-    work = partial(_sketch, template=template, size=band_size(least))
-    sketches = _join(list(spread(work, batches(asked, BATCH))))
+    sketches = _sketch_all(asked, template, band_size(least))
 
     def bare(place: int) -> str:
         return _bare(split_words(asked[place])[0], template)
@@ -154,10 +153,16 @@ def _sketch(asked: Sequence[str], template: re.Pattern[str] | None, size: int) -
     return Sketches((values & np.uint64(255)).astype(np.uint8), (bucket >> _HALF).astype(np.uint32), keys)
 
 
-def _join(batches: Sequence[Sketches]) -> Sketches:
-    """The sketches of all batches; buckets stand band by band."""
-    values, buckets, keys = zip(*batches, strict=True)
-    return Sketches(np.concatenate(values), np.concatenate(buckets).T.copy(), np.concatenate(keys))
+def _sketch_all(asked: Sequence[str], template: re.Pattern[str] | None, size: int) -> Sketches:
+    """The sketches of all texts; buckets stand band by band."""
+    count = len(asked)
+    values = np.empty((count, PERMUTATIONS), np.uint8)
+    buckets, keys = np.empty((PERMUTATIONS // size, count), np.uint32), np.empty(count, np.uint64)
+    begin = 0
+    for batch in spread(partial(_sketch, template=template, size=size), batches(asked, BATCH)):
+        rows = slice(begin, begin := begin + len(batch.keys))
+        values[rows], buckets[:, rows], keys[rows] = batch.values, batch.buckets.T, batch.keys
+    return Sketches(values, buckets, keys)
 
 
 def band_size(threshold: float) -> int:
