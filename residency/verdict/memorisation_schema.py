@@ -62,7 +62,7 @@ class TellingPart(Part):
     share: Share
     """Share of pairs of a training and a test row in which the training row has the lower one."""
     interval: Interval
-    """By method 5 of Newcombe 2006, with rows of one cluster as one."""
+    """By method 5 of Newcombe 2006. Rows of one group or wording, and near twins in the test, are one."""
     sign: Learned
     """`memorises`: surely more than four pairs of five are told apart."""
 
@@ -142,9 +142,9 @@ class MemorisationPart(Part):
     likelihood: GainPart | None
     """The likelihood of the expected answers; its sign is heard where training rows gained nothing in rows
     right."""
-    telling: TellingPart | None
-    """Its sign is heard where rows right have none; missing where fewer than two rows of a side have one."""
     twins: TwinsPart | None
     """None where no training row has a twin, or a model was to make them and fewer than 10 held."""
     recitals: RecitalPart | None
     """None where fewer than 10 answers of a side have 24 tokens: labels cannot be recited."""
+    telling: TellingPart | None = None
+    """Its sign is heard where rows right have none; missing where fewer than two rows of a side have one."""
