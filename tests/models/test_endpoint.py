@@ -134,7 +134,7 @@ def invalid(name: str, kind: str, said: str) -> Said:
     return Said(422, json.dumps({"detail": [{"loc": ["body", name], "type": kind, "msg": said}]}).encode())
 
 
-def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(capsys):
+def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(said_aside):
     def picky(call):
         for name in ("temperature", "max_tokens", "seed"):
             if name in call.body:
@@ -148,7 +148,7 @@ def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(cap
                 client.ask(chat(client.endpoint, turns, max_tokens=7))
     assert served.calls[-1].body == {"model": "picky", "messages": turns, "max_completion_tokens": 7}
     assert len(served.calls) == 5
-    assert capsys.readouterr().err.splitlines() == [
+    assert said_aside == [
         "  picky: temperature is not sent from now on (Unsupported: temperature)",
         "  picky: max_tokens is not sent from now on; max_completion_tokens is sent instead "
         "(Unsupported: max_tokens)",
@@ -194,7 +194,7 @@ def test_only_what_the_server_says_it_does_not_take_is_left_out(said, refused):
     assert refused_parameters(said.status, said.body.decode(), sent) == refused
 
 
-def test_calls_under_way_together_each_go_without_what_is_refused(capsys):
+def test_calls_under_way_together_each_go_without_what_is_refused(said_aside):
     together = threading.Barrier(3)
 
     def picky(call):
@@ -208,7 +208,7 @@ def test_calls_under_way_together_each_go_without_what_is_refused(capsys):
         with ThreadPoolExecutor(3) as pool:
             assert [reply.content for reply in pool.map(client.ask, bodies)] == ["x"] * 3
     assert len(served.calls) == 6
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(said_aside) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from residency.chat import Renderer
-from residency.core.progress import Silent
 from residency.core.recipe_file import load_recipe
 from residency.core.records import Example, Message, Source, ToolCall
 from residency.core.workspace import read_json, read_jsonl, write_json
@@ -20,6 +19,7 @@ from residency.models.tokenizer import load_tokenizer
 from residency.pipeline import gradients
 from residency.pipeline.gradients import ByGradients, nearest_of_each, rank, wrong_answer
 from tests.chat.test_tools import HERMES, TOOLS
+from tests.conftest import Said
 from tests.pipeline.conftest import Done
 from tests.pipeline.projects import Line, write_project
 
@@ -127,16 +127,6 @@ def test_rows_are_ranked_by_cosine_and_what_has_no_sketch_is_left_out():
     assert none is None and [row.place for row in first] == [2, 7] and [row.place for row in last] == [9]
     assert [row.cosine for row in first] == pytest.approx([1.0, 0.6])
     assert rank(failed, {}) == [None] * 3 and rank([None], learned) == [None] and rank([], {}) == []
-
-
-class Said(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture
