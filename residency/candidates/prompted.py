@@ -98,9 +98,10 @@ class Prompted:
             try:
                 return self.model.complete(asked, max_new_tokens, forward)
             except TooLong as error:
-                if not len(shown[error.place]):
-                    raise
-                shown[error.place] = shown[error.place].without_farthest()
+                if bare := [place for place in error.places if not len(shown[place])]:
+                    raise error.at(*bare) from None
+                for place in error.places:
+                    shown[place] = shown[place].without_farthest()
 
     def _with_room(self, example: Example, shown: Shown, max_new_tokens: int) -> Shown:
         """As much of `shown` as the model's context holds beside the rest, the nearest kept."""

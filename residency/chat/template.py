@@ -26,8 +26,8 @@ TODAY = datetime(2024, 7, 26)
 
 It is the day that templates of Llama 3 write where they are given no clock.
 """
-_CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-"""How a template asks for today's date, with its format."""
+_CLOCK = "strftime_now"
+"""What a template calls with a format to have today's date."""
 
 
 class Template:
@@ -51,7 +51,7 @@ class Template:
         except ValueError:
             fix = "Name an instruct model: its tokenizer brings the chat template it was trained with."
             raise ResidencyError("The base's tokenizer has no chat template.", "base.model", fix) from None
-        self.source, self.tool_source = map(_without_clock, sources)
+        self.source, self.tool_source = map(_with_clock_stopped, sources)
         self.is_dated = (self.source, self.tool_source) != sources
 
     def text(self, conversation: Conversation, *, generation_prompt: bool = False) -> str:
@@ -121,6 +121,22 @@ class Template:
         return text
 
 
-def _without_clock(source: str) -> str:
-    """The template with the date in the place of each question for it: transformers takes no clock."""
-    return _CLOCK.sub(lambda asked: json.dumps(TODAY.strftime(asked[2])), source)
+def _with_clock_stopped(source: str) -> str:
+    """The template behind a macro of the clock's name, since transformers makes text of a clock given to it.
+
+    The macro stands on a line of its own, whose end the template's environment takes off.
+    """
+    if _CLOCK not in source:
+        return source
+    return (
+        f"{{% macro {_CLOCK}(format) %}}{{% set clock = namespace(text=format) %}}"
+        f"{{% for sign, written in {json.dumps(_dates())}.items() %}}"
+        "{% set clock.text = clock.text.replace(sign, written) %}{% endfor %}{{ clock.text }}{% endmacro %}\n"
+    ) + source
+
+
+def _dates() -> dict[str, str]:
+    """What each directive of a format writes on that day; `-` takes off zeros ahead."""
+    written = {sign: TODAY.strftime(f"%{sign}") for sign in "aAbBcdHIjmMpSUwWxXyY"}
+    bare = {f"%-{sign}": written[sign].lstrip("0") or "0" for sign in "dHIjmMSUWy"}
+    return bare | {f"%{sign}": day for sign, day in written.items()} | {"%%": "%"}

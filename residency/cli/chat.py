@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import click
 
+from residency.cli.options import open_reporter
+
 
 @click.command("chat")
 @click.argument("name", metavar="RUN|MODEL")
@@ -24,6 +26,7 @@ def command(name: str, compare: bool, max_new_tokens: int | None) -> None:
     from residency.core.workspace import Workspace
     from residency.pipeline.talk import open_talk
 
+    open_reporter()
     talk = open_talk(Workspace.find(), name, compare)
     click.echo(f"{talk.title}. An empty line ends.", err=True)
     turns: tuple[Message, ...] = ()

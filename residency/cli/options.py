@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from residency.core.progress import Reporter
     from residency.core.recipe import Recipe
     from residency.pipeline.workflow import Workflow
     from residency.verdict.report_schema import Report
@@ -66,11 +67,19 @@ def open_data(data: Path, test: Path | None, validation: Path | None, overrides:
 
 
 def _workflow(recipe: Recipe) -> Workflow:
-    from residency.core.progress import choose_reporter
     from residency.core.workspace import Workspace
     from residency.pipeline.workflow import Workflow
 
-    return Workflow(recipe, Workspace.find(), choose_reporter())
+    return Workflow(recipe, Workspace.find(), open_reporter())
+
+
+def open_reporter() -> Reporter:
+    """The one through which all of this command speaks."""
+    from residency.core.progress import choose_reporter, speak_through
+
+    reporter = choose_reporter()
+    speak_through(reporter)
+    return reporter
 
 
 def print_json(content: Any) -> None:

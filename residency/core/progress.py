@@ -120,9 +120,18 @@ def choose_reporter() -> Reporter:
     return Bars() if sys.stderr.isatty() else PlainLines()
 
 
+_speaker: Reporter = Silent()
+
+
+def speak_through(reporter: Reporter) -> None:
+    """Let this process' `say` speak through `reporter`; until then it says nothing."""
+    global _speaker
+    _speaker = reporter
+
+
 def say(text: str) -> None:
     """One line for the user, from where no reporter is at hand."""
-    choose_reporter().say(text)
+    _speaker.say(text)
 
 
 def duration(seconds: float) -> str:

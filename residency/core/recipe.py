@@ -215,7 +215,8 @@ class Verdict(Section):
     """Name of a `[[candidates.remote]]` that words the sampled training rows anew, in place of a file."""
     tracing: Literal["similarity", "gradients"] = "similarity"
     """Training rows shown beside a failure: the nearest, by `similarity`, or those whose `gradients` on the
-    adapter are most like its own: at most 1,000 rows are looked at, a forward and a backward pass each."""
+    adapter are most like its own: of at most 200 failures, and 1,000 training rows, each a forward and a
+    backward pass."""
 
     @field_validator("paraphraser")
     @classmethod

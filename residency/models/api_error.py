@@ -47,16 +47,15 @@ def refused_parameters(status: int, text: str, sent: Collection[str]) -> set[str
     """Which of the parameters `sent` the server says it does not take.
 
     By the field `param` (OpenAI), by the place in `detail` (FastAPI), or by a sentence in which the
-    parameter stands as a word of its own beside 'unsupported', 'unknown' and the like.
+    parameter stands as a word of its own; always beside 'unsupported', 'unknown' and the like, for a server
+    that refuses a value takes the parameter.
     """
     if status not in _REFUSING or is_too_long(status, text):
         return set()
     error = error_of(text)
-    message, code = str(error.get("message") or text), error.get("code")
+    message, code = str(error.get("message") or text), str(error.get("code"))
     if param := error.get("param"):
-        unsupported = (
-            not isinstance(code, str) or code.startswith("unsupported") or _UNSUPPORTED.search(message)
-        )
+        unsupported = code.startswith("unsupported") or _UNSUPPORTED.search(message)
         return {str(param)} & set(sent) if unsupported else set()
     if places := _places(text):
         return places & set(sent)
@@ -80,8 +79,13 @@ def is_too_long(status: int, text: str) -> bool:
 
 
 def _places(text: str) -> set[str]:
-    """The names at which FastAPI's validation found fault: the last part of each `loc`."""
+    """The names that FastAPI's validation does not take: the last part of each such fault's `loc`."""
     try:
-        return {str(fault["loc"][-1]) for fault in json.loads(text)["detail"]}
-    except (ValueError, LookupError, TypeError):
+        faults = json.loads(text)["detail"]
+        return {
+            str(fault["loc"][-1])
+            for fault in faults
+            if _UNSUPPORTED.search(f"{fault.get('type')} {fault.get('msg')}")
+        }
+    except (ValueError, LookupError, TypeError, AttributeError):
         return set()

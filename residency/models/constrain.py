@@ -128,9 +128,11 @@ class Labels:
         """Guides that share a trie."""
         turns = [Message("assistant", text) for text in self.texts]
         sequences = answer_ids(renderer, asked, turns)
-        longest, text = max((len(ids), text) for ids, text in zip(sequences, self.texts, strict=True))
-        if longest > most:
-            what = f"The label {text!r} takes {longest} tokens, and an answer has room for {most}."
+        longest, text = max((len(ids) + 1, text) for ids, text in zip(sequences, self.texts, strict=True))
+        if longest > most:  # an answer that has no room for its stop token counts as cut off
+            what = (
+                f"The label {text!r} takes {longest} tokens with its end, and an answer has room for {most}."
+            )
             fix = f"Set task.max_new_tokens = {longest} or more, or shorten the label in the rows."
             raise ResidencyError(what, "task.max_new_tokens", fix)
         root = grow_trie(sequences)

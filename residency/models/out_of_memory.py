@@ -17,8 +17,9 @@ _WORDS = (
     "DefaultCPUAllocator",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDA error: out of memory",
+    "MPS backend out of memory",
 )
-"""A CPU's allocator and some of CUDA's calls raise a plain RuntimeError, known by its text alone."""
+"""A CPU's allocator, Metal's and some of CUDA's calls raise a plain RuntimeError, known by its text alone."""
 
 
 class DoesNotFitError(Exception):
@@ -55,6 +56,8 @@ def give_back(device: torch.device) -> None:
     """Give back what the allocator keeps for later; to be called once no failed tensor is held any more."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps" and torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def answer_in_batches(

@@ -94,7 +94,8 @@ class RemoteModel:
         """As `complete`; none for those that could not be asked for the money.
 
         Raises:
-            TooLong: a conversation does not fit the model's context.
+            TooLong: conversations do not fit the model's context; the others are answered, and their answers
+                kept.
             ResidencyError: a call failed for good; calls under way are waited for, and their answers kept.
         """
         most, form = self.remote.max_tokens or max_new_tokens, dict[str, Any]()
@@ -106,7 +107,7 @@ class RemoteModel:
         rows, replies, first = Counter(asked), dict[str, Reply](), dict[str, int]()
         for number, key in enumerate(asked):
             first.setdefault(key, number)
-        for key, reply in self._replies(first, bodies):
+        for key, reply in self._replies(asked, bodies):
             replies[key] = reply
             advance(rows[key], "")
         return [
@@ -116,14 +117,13 @@ class RemoteModel:
             for number, (key, conversation) in enumerate(zip(asked, conversations, strict=True))
         ]
 
-    def _replies(self, place: Mapping[str, int], bodies: Sequence[Body]) -> Iterator[tuple[str, Reply]]:
+    def _replies(self, asked: Sequence[str], bodies: Sequence[Body]) -> Iterator[tuple[str, Reply]]:
         """Those that are known, then those that come; none where the cap stands before a call.
 
-        `place` is that of each question's body, by its hash.
+        `asked` are the hashes of the bodies.
         """
         left: dict[str, Body] = {}
-        for key, number in place.items():
-            body = bodies[number]
+        for key, body in dict(zip(asked, bodies, strict=True)).items():
             reply = known(self.remote, body)
             if reply is None:
                 left[key] = body
@@ -131,9 +131,10 @@ class RemoteModel:
             if key not in self._counted:
                 self.budget.spent += self._cost(reply)
             yield key, reply
-        self._counted |= place.keys()
+        self._counted.update(asked)
         if not left:
             return
+        too_long: dict[str, TooLong] = {}
         with Client(self.remote) as client, ThreadPoolExecutor(self.remote.concurrency) as pool:
             futures = {pool.submit(self._ask, client, body): key for key, body in left.items()}
             try:
@@ -142,12 +143,15 @@ class RemoteModel:
                     try:
                         answer = future.result()
                     except TooLong as error:
-                        raise error.at(place[key]) from None
+                        too_long[key] = error
+                        continue
                     if answer is not None:
                         yield key, answer
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        if places := [place for place, key in enumerate(asked) if key in too_long]:
+            raise too_long[asked[places[0]]].at(*places)
 
     def _completion(self, reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
         assert reply.prompt_tokens is not None and reply.completion_tokens is not None

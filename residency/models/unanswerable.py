@@ -14,8 +14,12 @@ class Unanswerable(ResidencyError):
 
 
 class TooLong(Unanswerable):
-    """A prompt with its answer is longer than the model's context."""
+    """A prompt with its answer is longer than the model's context; `places` are all that are known to be."""
 
-    def at(self, place: int) -> TooLong:
-        """The same of the prompt at another place."""
-        return TooLong(self.what, self.where, self.fix, place)
+    def __init__(self, what: str, where: str, fix: str, place: int = 0, *others: int) -> None:
+        super().__init__(what, where, fix, place)
+        self.places = (place, *others)
+
+    def at(self, *places: int) -> TooLong:
+        """The same of the prompts at other places."""
+        return TooLong(self.what, self.where, self.fix, *places)

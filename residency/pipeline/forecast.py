@@ -52,7 +52,7 @@ def _probe(trainer: Trainer, report: Reporter, test_rows: int, recipe: Recipe) -
         fix = 'Set train.gradient_checkpointing = "on", or use a smaller base.model.'
         raise ResidencyError(what, "train, base.model", fix) from error
     peak = PeakMemory(trainer.model.device)
-    with checkpointing(trainer, memory.gradient_checkpointing):
+    with checkpointing(trainer.model, memory.gradient_checkpointing):
         pace = measure_pace(trainer, trainer.folder, _SECONDS)
     memory = replace(memory, allocator=memory.allocator + max(0, peak.read() - memory.total))
     plan, validation, confidence = trainer.plan, trainer.validation, recipe.verdict.confidence

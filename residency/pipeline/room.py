@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
+from transformers import PreTrainedModel
 
 from residency.core.progress import Reporter
 from residency.models.memory import PeakMemory, free_memory, used_memory
@@ -53,7 +54,7 @@ def foresee_memory(trainer: Trainer, load: Load) -> Memory:
         DoesNotFitError: not even the smallest part of a row can be computed to measure it.
     """
     choice = trainer.config.gradient_checkpointing
-    with checkpointing(trainer, choice == "on"):
+    with checkpointing(trainer.model, choice == "on"):
         memory = _measure(trainer, load, choice == "on")
     if choice == "auto" and not memory.fits and can_checkpoint(trainer.model):
         return _with_checkpointing(trainer, load, memory)
@@ -69,9 +70,9 @@ def advise_on(trainer: Trainer, load: Load, memory: Memory) -> list[str]:
     return advise(memory, longest, checkpointed, trainer.config.method)
 
 
-def checkpointing(trainer: Trainer, on: bool) -> AbstractContextManager[None]:
+def checkpointing(model: PreTrainedModel, on: bool) -> AbstractContextManager[None]:
     """Gradient checkpointing, or nothing."""
-    return gradient_checkpointing(trainer.model) if on else nullcontext()
+    return gradient_checkpointing(model) if on else nullcontext()
 
 
 def _measure(trainer: Trainer, load: Load, checkpointed: bool) -> Memory:
@@ -96,7 +97,7 @@ def _measure(trainer: Trainer, load: Load, checkpointed: bool) -> Memory:
 
 def _with_checkpointing(trainer: Trainer, load: Load, memory: Memory) -> Memory:
     """The allocator's share is kept: what the first measurement left behind would count twice."""
-    with checkpointing(trainer, True):
+    with checkpointing(trainer.model, True):
         line = Line.through(*measure_activations(trainer, load.largest, memory.free))
     return replace(memory, activations=line, gradient_checkpointing=True)
 

@@ -149,7 +149,7 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
         trainer = bench.trainer(model, settings, folder / "checkpoints")
         checkpointed = decide_checkpointing(trainer, report)
         score = bench.watch(model, base.renderer)
-        with checkpointing(trainer, checkpointed):
+        with checkpointing(model, checkpointed):
             peak = PeakMemory(model.device)
             trained = trainer.run(report, rung_step(trainer.plan, divisor), score)
             memory = {"peak_memory_gib": gib(peak.read()), "memory_before_gib": gib(bench.memory_before)}

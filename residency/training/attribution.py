@@ -13,6 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
+from residency.models.lora_linear import drop_waiting
+from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import Objective
 
@@ -55,6 +57,21 @@ class GradientSketch:
 def row_loss(model: PreTrainedModel, row: Rendered, objective: Objective) -> Tensor:
     """The loss that training minimises, of one row. The model must use the packed attention."""
     return objective(compute(model, [row], supervised_count([row]))).loss
+
+
+def sketch_row(
+    sketch: GradientSketch, model: PreTrainedModel, row: Rendered, objective: Objective
+) -> Tensor | None:
+    """The sketch of the gradient of a row's loss; None where the row does not fit into memory."""
+    try:
+        with within_memory([row]):
+            return sketch.of(row_loss(model, row, objective))
+    except DoesNotFitError:
+        pass
+    # Here, since only after the handler nothing holds the failed computation's tensors.
+    drop_waiting(model)
+    give_back(model.device)
+    return None
 
 
 def cosines(one_FW: Tensor, other_BW: Tensor) -> Tensor:

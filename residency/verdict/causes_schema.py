@@ -57,9 +57,11 @@ class TracingPart(Part):
     """What it took to rank training rows by the adapter's gradients."""
 
     failures: Annotated[int, Field(ge=0)]
-    """Failures for which it was done."""
+    """Failures for which it was done, 200 at most; the others keep their nearest rows."""
     rows: Annotated[int, Field(ge=0)]
     """Training rows looked at: those nearest to the failures."""
+    left_out: Annotated[int, Field(ge=0)] = 0
+    """More of them, left out since a row alone does not fit into memory."""
     seconds: Annotated[float, Field(ge=0)]
     """Loading the model included."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from residency.candidates.documents import NearestPassages, cut, fuse, read_passages
 from residency.candidates.prompted import Prompted
 from residency.candidates.shown import NearestRows, Passage, Shown
+from residency.core.errors import ResidencyError
 from residency.core.progress import no_progress
 from residency.core.recipe import Remote
 from residency.models.remote import RemoteModel
 from residency.models.scripted import ScriptedModel
+from residency.models.unanswerable import TooLong
 from tests.candidates.rows import row
 from tests.endpoint_server import completion, failure, serve
 
@@ -91,6 +95,32 @@ def test_what_a_server_has_no_room_for_is_left_out_and_nothing_answered_is_asked
     ]
     assert sorted(answered) == sorted(str(example.prompt[-1].content) for example in asked)
     assert done == [1, 1]
+
+
+def test_all_that_is_too_long_is_shortened_before_it_is_asked_again():
+    class Narrow(ScriptedModel):
+        """Learns of its context as servers do: by being asked."""
+
+        passes = 0
+
+        def has_room(self, conversation, max_new_tokens):
+            return True
+
+        def complete(self, conversations, max_new_tokens, advance):
+            self.passes += 1
+            words = [sum(len(turn.content.split()) for turn in asked) for asked in conversations]
+            if long := [place for place, count in enumerate(words) if count > 14]:
+                raise TooLong("Too long.", "there", "Say less.", *long)
+            return super().complete(conversations, max_new_tokens, advance)
+
+    model, find = Narrow(lambda _: "x"), NearestRows(TRAIN, 3, "words")
+    asked = [row(number, f"open the red door {number}", "?") for number in range(10, 30)]  # 5 words
+    answers = Prompted("retrieved", model, retrievers=(find,)).answer(asked, 1, no_progress)
+    assert [answer.left_out for answer in answers] == [2] * 20 and model.passes == 3
+    asked[7] = row(7, "open the door " * 5, "?")
+    with pytest.raises(ResidencyError, match="Too long") as caught:
+        Prompted("retrieved", model, retrievers=(find,)).answer(asked, 1, no_progress)
+    assert caught.value.where == "rows.jsonl:7, asked as retrieved: there"
 
 
 def test_rows_go_before_passages_where_there_is_no_room():

@@ -235,6 +235,10 @@ def test_a_header_token_that_eats_white_space(vocabulary, talk, as_transformers,
     assert [tokenizer.decode(ids) for ids in answers(rendered)] == ["Hello.<|end|>", "Bye.<|end|>"]
 
 
+CHATML_LIKE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 MISTRAL_LIKE = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}"
     "{% else %}{{ '[INST] ' + m.content + ' [/INST]' }}{% endif %}{% endfor %}"
@@ -302,3 +306,28 @@ def test_a_template_that_writes_todays_date_writes_the_same_one_every_day(vocabu
     dated = Renderer(tokenizer)
     assert dated.is_dated and written in tokenizer.decode(dated.render(talk("u:Hi", "a:Hello you.")).ids)
     assert not Renderer(dress(vocabulary, template_of("llama3"), LLAMA3, "<|eot_id|>")).is_dated
+
+
+@pytest.mark.parametrize(
+    ("around", "asks"),
+    [
+        ("{%- set form = '%A, %-d %B %Y, %H:%M' %}{{ ASKS }}", "strftime_now(form)"),
+        ("{{ ASKS }}", "strftime_now( format='%A, %-d %B ' ~ '%Y, %H:%M')"),
+        (
+            "{% macro day(clock) %}{{ ASKS }}{% endmacro %}{{ day(strftime_now) }}",
+            "clock('%A, %-d %B %Y, %H:%M')",
+        ),
+        ("{% if strftime_now is defined %}{{ ASKS }}{% endif %}", "strftime_now('%A, %-d %B %Y, %H:%M')"),
+    ],
+)
+@pytest.mark.parametrize("ahead", ["", "\n", "  ", "\n\n  {% set x = 1 %}\n"])
+def test_however_a_template_asks_for_the_date_it_is_the_same_and_nothing_else_changes(
+    vocabulary, talk, as_transformers, ahead, around, asks
+):
+    def writing(date):
+        template = ahead + around.replace("ASKS", date) + CHATML_LIKE
+        return dress(vocabulary, template, CHATML, "<|im_end|>")
+
+    conversation, dated = talk("u:Hi", "a:Hello you."), Renderer(writing(asks))
+    fixed = as_transformers(writing("'Friday, 26 July 2024, 00:00'"), conversation)
+    assert dated.is_dated and dated.render(conversation).ids == fixed

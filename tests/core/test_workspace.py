@@ -152,7 +152,7 @@ print(Workspace(Path(sys.argv[1])).stage("check", {"a": 1}, build)[0])
 """
 
 
-def test_who_waits_for_another_process_is_told_once_for_which_and_where(workspace, capsys):
+def test_who_waits_for_another_process_is_told_once_for_which_and_where(workspace, said_aside):
     begun, end = threading.Event(), threading.Event()
 
     def slow(folder):
@@ -163,16 +163,14 @@ def test_who_waits_for_another_process_is_told_once_for_which_and_where(workspac
         first = pool.submit(workspace.stage, "train", {"a": 1}, slow)
         assert begun.wait(60)
         second = pool.submit(workspace.stage, "train", {"a": 1}, never)
-        said = ""
-        while not said and not second.done():
+        while not said_aside and not second.done():
             time.sleep(0.01)
-            said = capsys.readouterr().err
         time.sleep(0.05)
         end.set()
         assert (first.result()[1], second.result()[1]) == (False, True)
     partial = workspace.folder / "stages" / ".partial" / first.result()[0].name
-    wanted = f"  waiting for process {os.getpid()}, which is at work on the stage train: {partial}\n"
-    assert said + capsys.readouterr().err == wanted
+    wanted = f"  waiting for process {os.getpid()}, which is at work on the stage train: {partial}"
+    assert said_aside == [wanted]
     assert not list(partial.parent.glob("*.pid"))
 
 

@@ -14,7 +14,7 @@ from residency.data.checks.registry import flag_row
 from residency.data.excerpt import example_in
 from residency.data.ledger import Fate
 from residency.data.mending.fix import MENDS, Fixed, fix
-from residency.data.mending.patch import Action, undo
+from residency.data.mending.patch import Action, Between, Patch, first_of, undo
 from residency.data.mending.review import Decision
 from residency.data.reading.row import Row
 
@@ -217,3 +217,9 @@ def test_a_patch_of_another_file_is_refused(change):
     )
     with pytest.raises(ResidencyError, match="not the one that this patch belongs to"):
         undo(change(list(fixed.rows)), fixed.actions)
+
+
+def test_a_patch_is_followed_from_the_mended_file_and_not_from_another_of_its_name(tmp_path):
+    Patch(Between("first.csv", "0", "0"), ()).write(tmp_path / "data.patch.jsonl")
+    assert first_of(tmp_path / "data.jsonl") == tmp_path / "first.csv"
+    assert first_of(tmp_path / "data.csv") == tmp_path / "data.csv"

@@ -129,7 +129,12 @@ def test_timeouts_and_a_closed_port():
     assert "the server up?" in caught.value.fix
 
 
-def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(capsys):
+def invalid(name: str, kind: str, said: str) -> Said:
+    """As FastAPI tells a fault of the body."""
+    return Said(422, json.dumps({"detail": [{"loc": ["body", name], "type": kind, "msg": said}]}).encode())
+
+
+def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(said_aside):
     def picky(call):
         for name in ("temperature", "max_tokens", "seed"):
             if name in call.body:
@@ -143,7 +148,7 @@ def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(cap
                 client.ask(chat(client.endpoint, turns, max_tokens=7))
     assert served.calls[-1].body == {"model": "picky", "messages": turns, "max_completion_tokens": 7}
     assert len(served.calls) == 5
-    assert capsys.readouterr().err.splitlines() == [
+    assert said_aside == [
         "  picky: temperature is not sent from now on (Unsupported: temperature)",
         "  picky: max_tokens is not sent from now on; max_completion_tokens is sent instead "
         "(Unsupported: max_tokens)",
@@ -151,7 +156,7 @@ def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(cap
     ]
     error, calls = refusal(failure(400, "No", param="messages"))
     assert calls == 1
-    seedless = Said(422, json.dumps({"detail": [{"loc": ["body", "seed"], "msg": "extra"}]}).encode())
+    seedless = invalid("seed", "extra_forbidden", "Extra inputs are not permitted")
     with scripted(seedless, completion("x")) as served:
         ask(served, parameters={"n": 1}, model="strict")
     assert [sorted(call.body) for call in served.calls] == [
@@ -166,6 +171,9 @@ def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(cap
         (failure(400, "x", param="seed", code="unsupported_parameter"), {"seed"}),
         (failure(400, "0 does not do.", param="temperature", code="unsupported_value"), {"temperature"}),
         (failure(400, "Too hot.", param="temperature", code="invalid_value"), set()),
+        (failure(400, "max_tokens is too large: 5000", param="max_tokens"), set()),
+        (failure(400, "max_tokens is too large: 5000", param="max_tokens", code=400), set()),
+        (failure(400, "seed is not supported", param="seed", code=400), {"seed"}),
         (failure(400, "Bad turns.", param="messages", code="unsupported_value"), set()),
         (failure(400, "Unrecognized request argument supplied: seed"), {"seed"}),
         (failure(400, "'temperature' is not supported; 'seed' is."), {"temperature"}),
@@ -175,6 +183,10 @@ def test_parameters_that_a_server_refuses_are_left_out_and_that_is_told_once(cap
         (failure(400, "The image is not supported. Set temperature as you like."), set()),
         (failure(400, "The temperature in Oslo is no number"), set()),
         (failure(401, "Unsupported: seed"), set()),
+        (invalid("max_tokens", "less_than_equal", "Input should be less than or equal to 4096"), set()),
+        (invalid("seed", "extra_forbidden", "Extra inputs are not permitted"), {"seed"}),
+        (invalid("seed", "value_error.extra", "extra fields not permitted"), {"seed"}),
+        (Said(422, b'{"detail": ["seed"]}'), set()),
     ],
 )
 def test_only_what_the_server_says_it_does_not_take_is_left_out(said, refused):
@@ -182,13 +194,13 @@ def test_only_what_the_server_says_it_does_not_take_is_left_out(said, refused):
     assert refused_parameters(said.status, said.body.decode(), sent) == refused
 
 
-def test_calls_under_way_together_each_go_without_what_is_refused(capsys):
+def test_calls_under_way_together_each_go_without_what_is_refused(said_aside):
     together = threading.Barrier(3)
 
     def picky(call):
         if "max_tokens" in call.body:
             together.wait(5)
-            return failure(400, "Use 'max_completion_tokens' instead of 'max_tokens'.", param="max_tokens")
+            return failure(400, "Unsupported: 'max_tokens'.", param="max_tokens")
         return completion("x")
 
     with serve(picky) as served, Client(Endpoint(url=served.url, model="together")) as client:
@@ -196,7 +208,7 @@ def test_calls_under_way_together_each_go_without_what_is_refused(capsys):
         with ThreadPoolExecutor(3) as pool:
             assert [reply.content for reply in pool.map(client.ask, bodies)] == ["x"] * 3
     assert len(served.calls) == 6
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(said_aside) == 1
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ OUT_OF_MEMORY = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
-def test_rows_that_do_not_fit_together_are_answered_in_halves(error, capsys):
+def test_rows_that_do_not_fit_together_are_answered_in_halves(error, said_aside):
     how = {"max_new_tokens": 6, "stop_ids": STOP}
     wanted = [(a.ids, a.stopped) for a in generate(MODELS["llama"](), PROMPTS, **how, batch_size=1)]
     model, done = MODELS["llama"](), []
@@ -119,9 +119,8 @@ def test_rows_that_do_not_fit_together_are_answered_in_halves(error, capsys):
     assert [(a.ids, a.stopped) for a in found] == wanted
     # the shared prefix alone; then 7 rows, 3 of them, 1 at a time
     assert sizes[:4] == [1, 7, 3, 1] and max(sizes[3:]) == 1 and done == [1] * 8
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(" rows")[0].strip() for line in told] == ["7", "3"]
-    assert "going on with 3 (candidates.batch_size = 3 begins so)" in told[0]
+    assert [line.split(" rows")[0].strip() for line in said_aside] == ["7", "3"]
+    assert "going on with 3 (candidates.batch_size = 3 begins so)" in said_aside[0]
 
 
 def test_an_answer_half_done_when_memory_runs_out_begins_anew():

@@ -186,7 +186,23 @@ def test_the_place_of_a_prompt_that_is_too_long_is_told():
 
     with serve(short) as served, pytest.raises(TooLong) as caught:
         remote(served).complete(asked("a", "b", "a", "long", "long"), 9, no_progress)
-    assert caught.value.place == 3
+    assert caught.value.places == (3, 4) and caught.value.place == 3
+
+
+def test_prompts_that_are_too_long_are_told_together_once_the_others_are_answered():
+    def short(call):
+        text = call.body["messages"][-1]["content"]
+        return failure(400, text, code="context_length_exceeded") if text.startswith("long") else shout(call)
+
+    with serve(short) as served:
+        model = remote(served, concurrency=1)
+        for _ in range(2):
+            with pytest.raises(TooLong, match="long 1") as caught:
+                model.complete(asked("long 1", "a", "long 2", "b"), 9, no_progress)
+            assert caught.value.places == (0, 2)
+        answers = model.complete(asked("a", "b"), 9, no_progress)
+    assert all(answer.cached for answer in answers)
+    assert len(served.calls) == 2 + 2 * 2
 
 
 def test_labels_are_asked_for_as_an_enum_and_come_back_bare():

@@ -11,7 +11,7 @@ from residency.chat import Rendered
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.training.attention import use_packed_attention
-from residency.training.attribution import GradientSketch, cosines, row_loss
+from residency.training.attribution import GradientSketch, cosines, row_loss, sketch_row
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective
 
@@ -60,6 +60,32 @@ def test_the_gradient_of_a_row_is_that_of_plain_peft(dora):
         wanted = plain_gradient(plain, plain_loss(plain, row))
         got = sketch.gradient(row_loss(model, row, objective))
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5 * wanted.abs().max().item())
+
+
+def test_a_row_that_does_not_fit_has_no_sketch_and_the_next_one_has_its_own():
+    model = adapted()
+    use_packed_attention(model)
+    sketch, sft = GradientSketch(model), get_objective("sft")
+
+    def short_of_memory(batch):
+        if len(batch.logprobs_N) > 5:
+            raise MemoryError
+        return sft(batch)
+
+    fits = [row for row in ROWS if supervised_count([row]) <= 5]
+    assert 0 < len(fits) < len(ROWS)
+    for row in ROWS:
+        found = sketch_row(sketch, model, row, short_of_memory)
+        if row in fits:
+            torch.testing.assert_close(found, sketch.of(row_loss(model, row, sft)))
+        else:
+            assert found is None
+
+    def broken(batch):
+        raise RuntimeError("no matter of memory")
+
+    with pytest.raises(RuntimeError, match="no matter"):
+        sketch_row(sketch, model, ROWS[0], broken)
 
 
 RED, BLUE, TEAL, IS, WARM, COLD, END = 10, 11, 12, 3, 20, 21, 1

@@ -27,9 +27,13 @@ SETTINGS = Train(rank=3, alpha=6, epochs=1, batch_size=5, learning_rate=0.01, mi
 TRAIN = draw_sequences(0, 4, [6, 9, 12, 7, 8, 5, 11, 10, 6, 14])
 VALIDATION = draw_sequences(1, 4, [8, 9, 7])
 CPU = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to ..."
-CUDA = ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+DEVICE = (
+    "CUDA error: out of memory",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory (MPS allocated: 17.80 GB)",
+)
 ERRORS = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(CPU)]
-ERRORS += [RuntimeError(f"{words} when asked") for words in CUDA]
+ERRORS += [RuntimeError(f"{words} when asked") for words in DEVICE]
 
 
 class Said(Silent):

@@ -112,10 +112,10 @@ class Patch:
 def first_of(data: Path) -> Path:
     """The data that a chain of mendings began with, as the patches beside each file tell; else the data.
 
-    A patch that is gone or damaged ends the chain.
+    A patch that is gone or damaged ends the chain; other files than `.jsonl` were never mended.
     """
     seen = {data}
-    while not on_hub(data) and (patch := data.with_suffix(PATCH)).is_file():
+    while not on_hub(data) and data.suffix == ".jsonl" and (patch := data.with_suffix(PATCH)).is_file():
         try:
             with patch.open(encoding="utf-8", errors="surrogatepass") as lines:
                 original = Path(Between(**json.loads(next(lines))).original)
