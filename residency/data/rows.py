@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residency.core.records import Example, Source, fingerprint
-from residency.core.workspace import encode_row
+from residency.core.workspace import encode_row, reading
 from residency.data.duplicates import words
 from residency.data.labels import LONGEST, is_short
 from residency.data.ledger import Checked, Fate
@@ -88,8 +88,13 @@ class Rows(Sequence[Checked]):
 
     @staticmethod
     def read(file: Path) -> Rows:
-        """The rows of a file that holds `lines` of others."""
-        return Rows(Texts.lines(file), folder=file.parent)
+        """The rows of a file of the workspace that holds `lines` of others.
+
+        Raises:
+            ResidencyError: it is missing, or was cut off.
+        """
+        with reading(file):
+            return Rows(Texts.lines(file), folder=file.parent)
 
     def __len__(self) -> int:
         return len(self._lines)

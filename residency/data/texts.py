@@ -67,14 +67,21 @@ class Texts(Sequence[str]):
 
     @staticmethod
     def lines(file: Path) -> Texts:
-        """The lines of a file, without their ends."""
+        """The lines of a file, without their ends.
+
+        Raises:
+            ValueError: the last one has no end, so the file was cut off.
+        """
         content = file.open("rb")
+        held = _Held(content)
         ends, at = [np.zeros(1, np.int64)], 0
         while block := content.read(_BLOCK):
             ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == _END) + at + 1)
             at += len(block)
         begins = np.concatenate(ends)
-        return Texts(_Held(content), begins[:-1], (np.diff(begins) - 1).astype(np.int32))
+        if begins[-1] != at:
+            raise ValueError("its last line has no end")
+        return Texts(held, begins[:-1], (np.diff(begins) - 1).astype(np.int32))
 
     def __len__(self) -> int:
         return len(self._begins)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from residency.core.errors import ResidencyError
 from residency.core.recipe import Data, Split
 from residency.core.records import Example, Message, Preference, Source, ToolCall
 from residency.data import texts
@@ -117,6 +118,19 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert list(Texts.lines(file)) == ["one", "", "threeö"]
     file.write_bytes(b"")
     assert list(Texts.lines(file)) == []
+
+
+@pytest.mark.parametrize("left", ["", '{"messages": '])
+def test_a_file_that_was_cut_off_is_told(tmp_path: Path, left: str) -> None:
+    file = tmp_path / "train.jsonl"
+    told = Message("user", "a"), Message("assistant", "b")
+    rows = Rows.of(Checked(Example(told, Source("f", i)), 1, 1) for i in range(3))
+    whole = b"".join(rows.lines())
+    file.write_bytes(whole)
+    assert len(Rows.read(file)) == 3
+    file.write_bytes(whole + left.encode() if left else whole[:-1])
+    with pytest.raises(ResidencyError, match=r"is damaged.*no end[\s\S]*train.jsonl[\s\S]*Delete the folder"):
+        Rows.read(file)
 
 
 def test_texts_that_are_one_object_stand_there_once() -> None:

@@ -71,7 +71,7 @@ class Frozen:
         """The split that `write` wrote.
 
         Raises:
-            ResidencyError: the test rows are not those that were frozen.
+            ResidencyError: a side is missing or cut off, or the test rows are not those that were frozen.
         """
         content = read_json(folder / "frozen.json")
         train, validation, test = (Rows.read(folder / f"{side}.jsonl") for side in SIDES)
