@@ -79,9 +79,9 @@ class Rows(Sequence[Checked]):
         self._clusters: dict[int, str] = {}
 
     @staticmethod
-    def of(rows: Iterable[Checked]) -> Rows:
-        """Rows put into a temporary file."""
-        store = Store()
+    def of(rows: Iterable[Checked], folder: Path | None = None) -> Rows:
+        """Rows put into temporary files; `folder` is where these stand."""
+        store = Store(folder)
         for batch in batches(rows, BATCH):
             store.add(pack(batch))
         return store.rows()

@@ -8,6 +8,7 @@ the test or validation asks, or an item of a suite, word for word or nearly so: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from residency.chat import Renderer
@@ -32,8 +33,10 @@ class Replay(NamedTuple):
     """Rows that the share asks for; there may be fewer."""
 
 
-def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer) -> Replay:
+def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer, folder: Path | None = None) -> Replay:
     """The rows that `train.replay` asks for; a larger share of the same file holds those of a smaller.
+
+    `folder` has room for the rows while they are looked through.
 
     Raises:
         ResidencyError: the file cannot be read, or too many of its rows cannot be used.
@@ -43,7 +46,7 @@ def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer) -> Replay:
         return Replay()
     data = recipe.data.model_copy(update={"train": file, "input": None, "output": None})
     root = naming_roots({**sources_of(recipe.data), "replay": file})["replay"]
-    reading = Measure(data, "", renderer).read(file, root, Store())
+    reading = Measure(data, "", renderer).read(file, root, Store(folder))
     if reading.stop is not None:
         raise reading.stop
     kept_apart = _kept_apart(recipe, frozen)
