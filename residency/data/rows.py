@@ -174,13 +174,13 @@ class Rows(Sequence[Checked]):
 
     @cached_property
     def labels(self) -> list[str] | None:
-        """The answer of each row where answers are labels, as `labels_of` has it, and None where not."""
+        """The label of each row where answers are labels, as `labels_of` has them, and None where not."""
         table = self.table
         few = len(np.unique(table["label"])) <= max(2, len(self) // 4)
         if not few or 20 * np.count_nonzero(table["is_short"]) < 19 * len(self):
             return None
         first, number = self._answers
-        told = [self.answers[place] for place in first.tolist()]
+        told = [self.answers[place].strip() for place in first.tolist()]
         return [told[place] for place in number.tolist()]
 
     def source(self, place: int) -> Source:

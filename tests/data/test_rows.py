@@ -68,7 +68,7 @@ def test_rows_are_those_that_were_put_there(given: list[Checked], chance: Any) -
     assert [rows.fate(place, "train") for place in range(len(given))] == [Fate.of(r, "train") for r in given]
     answers = [row.example.answer for row in given]
     assert (labels_of(answers) is not None) == (rows.labels is not None)
-    assert rows.labels in (None, answers)
+    assert rows.labels in (None, [answer.strip() for answer in answers])
 
 
 def test_rows_of_a_file_are_known_as_those_that_were_written(tmp_path: Path) -> None:
