@@ -130,9 +130,9 @@ def test_helpers_end_with_the_process_that_asked_for_them(tmp_path: Path, how: s
 
 
 IMPORTER = """
-import multiprocessing, os, time
+import os, time
 from residency.data import workers
-if multiprocessing.parent_process():
+if __name__ != "__main__":
     print(os.getpid(), flush=True)
     time.sleep(1)
 if __name__ == "__main__":
