@@ -34,6 +34,9 @@ class SeveralErrors(ResidencyError):
         super().__init__(first.what, first.where, first.fix)
         self.errors = tuple(errors)
 
+    def __reduce__(self) -> tuple[type[SeveralErrors], tuple[tuple[ResidencyError, ...]]]:
+        return type(self), (self.errors,)  # from one process to another
+
     def __str__(self) -> str:
         return "\n\n".join(str(error) for error in self.errors)
 

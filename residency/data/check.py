@@ -60,9 +60,9 @@ class Examination:
         write_json(folder / "examination.json", content)
 
     @staticmethod
-    def read(folder: Path) -> Examination:
-        """The examination that `write` wrote."""
-        store, roles = Store(folder), list[int]()
+    def read(folder: Path, room: Path | None = None) -> Examination:
+        """The examination that `write` wrote; `room` is the folder for its rows as long as they are used."""
+        store, roles = Store(room), list[int]()
         for batch in batches(read_jsonl(folder / "examples.jsonl"), BATCH):
             store.add(pack([Checked.from_json(row) for row in batch]))
             roles += [FILES.index(row["of"]) for row in batch]
@@ -97,7 +97,7 @@ def examine(
     readings = {name: measure.read(source, roots[name], store) for name, source in sources.items()}
     compared = {name: compare_rows(reading.usable, data) for name, reading in readings.items()}
     refusals = [refusal for reading in readings.values() for refusal in reading.refusals]
-    kept = {name: compared[name].rows if name in compared else Rows.of(()) for name in FILES}
+    kept = {name: compared[name].rows if name in compared else Rows.of((), folder) for name in FILES}
     usable = store.rows()
     twins = find_twins(usable.take(_among_all(compared.values())), data.near)
     return Examination(

@@ -44,6 +44,7 @@ class Ledger:
         self._fired = checks_by_row(findings)
         of_kept = (rows.known.files for rows in kept.values())
         self._files = sorted({fate.source.file for fate in left_out}.union(*of_kept))
+        self._number = {file: place for place, file in enumerate(self._files)}
 
     def __iter__(self) -> Iterator[Fate]:
         return (self._fate(*told) for told in self._rows())
@@ -92,19 +93,16 @@ class Ledger:
     def _numbered(self, rows: Rows) -> NDArray[np.void]:
         """What is held of the rows, their files by their places among all."""
         table = rows.table.copy()
-        table["file"] = np.array([self._files.index(file) for file in rows.known.files])[table["file"]]
+        table["file"] = np.array([self._number[file] for file in rows.known.files])[table["file"]]
         return table
 
     def _lost(self) -> NDArray[np.void]:
         lost = np.zeros(len(self._left_out), ROW)
-        number = {file: place for place, file in enumerate(self._files)}
-        lost["file"] = [number[fate.source.file] for fate in self._left_out]
+        lost["file"] = [self._number[fate.source.file] for fate in self._left_out]
         lost["row"] = [fate.source.row for fate in self._left_out]
         return lost
 
     def _is_flagged(self, table: NDArray[np.void]) -> NDArray[np.bool_]:
-        found = np.zeros(len(table), bool)
-        for number, file in enumerate(self._files):
-            rows = [source.row for source in self._fired if source.file == file]
-            found |= (table["file"] == number) & np.isin(table["row"], rows)
-        return found
+        count, number = len(self._files), self._number
+        fired = [count * source.row + number[source.file] for source in self._fired if source.file in number]
+        return np.isin(count * table["row"] + table["file"], fired)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from residency.core.records import Example, Source
-from residency.data.duplicates import wording
 from residency.data.findings import Finding
 
 FATES = ("train", "validation", "test", "duplicate", "conflict", "twin", "over-long", "refused")
@@ -23,15 +22,6 @@ class Checked:
     example: Example
     tokens: int
     supervised_tokens: int
-
-    _wording: str = field(default="", init=False, repr=False, compare=False)
-
-    @property
-    def wording(self) -> str:
-        """Hash of the prompt's words: what differs in case, spacing or punctuation alone shares it."""
-        if not self._wording:
-            object.__setattr__(self, "_wording", wording(self.example))
-        return self._wording
 
     def to_json(self) -> dict[str, Any]:
         """The form in which `from_json` reads it back."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residency.core.records import Example, Source, fingerprint
-from residency.core.workspace import encode_row
+from residency.core.workspace import encode_row, reading
 from residency.data.duplicates import words
 from residency.data.labels import LONGEST, is_short
 from residency.data.ledger import Checked, Fate
@@ -74,22 +74,27 @@ class Known(NamedTuple):
 class Rows(Sequence[Checked]):
     """Rows in their order; each is decoded anew whenever it is asked for."""
 
-    def __init__(self, lines: Texts, known: Known | None = None, folder: Path | None = None) -> None:
-        self._lines, self._known, self._folder = lines, known, folder
+    def __init__(self, lines: Texts, known: Known | None = None) -> None:
+        self._lines, self._known = lines, known
         self._clusters: dict[int, str] = {}
 
     @staticmethod
-    def of(rows: Iterable[Checked]) -> Rows:
-        """Rows put into a temporary file."""
-        store = Store()
+    def of(rows: Iterable[Checked], folder: Path | None = None) -> Rows:
+        """Rows put into temporary files; `folder` is where these stand."""
+        store = Store(folder)
         for batch in batches(rows, BATCH):
             store.add(pack(batch))
         return store.rows()
 
     @staticmethod
     def read(file: Path) -> Rows:
-        """The rows of a file that holds `lines` of others."""
-        return Rows(Texts.lines(file), folder=file.parent)
+        """The rows of a file of the workspace that holds `lines` of others.
+
+        Raises:
+            ResidencyError: it is missing, or was cut off.
+        """
+        with reading(file):
+            return Rows(Texts.lines(file))
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -120,7 +125,7 @@ class Rows(Sequence[Checked]):
         if known is not None:
             words, answers = known.words.take(places), known.answers.take(places)
             known = Known(known.table[places], known.files, words, answers)
-        rows = Rows(self._lines.take(places), known, self._folder)
+        rows = Rows(self._lines.take(places), known)
         if self._clusters:
             new = enumerate(np.arange(len(self))[places].tolist())
             rows._clusters = {place: name for place, old in new if (name := self._clusters.get(old))}
@@ -132,7 +137,7 @@ class Rows(Sequence[Checked]):
 
     def in_clusters(self, names: dict[int, str]) -> Rows:
         """The same rows, those at the places given with the name of their cluster."""
-        rows = Rows(self._lines, self._known, self._folder)
+        rows = Rows(self._lines, self._known)
         rows._clusters = names
         return rows
 
@@ -146,9 +151,9 @@ class Rows(Sequence[Checked]):
     def known(self) -> Known:
         """What is known of the rows; those of a file are all decoded for it once."""
         if self._known is None:
-            store = Store(self._folder)
+            store = Store()
             for batch in batches(self, BATCH):
-                store.add(pack(batch))
+                store.add(pack(batch)._replace(lines=Block.of(())))  # these stand in their file
             self._known = store.known()
         return self._known
 
@@ -169,13 +174,13 @@ class Rows(Sequence[Checked]):
 
     @cached_property
     def labels(self) -> list[str] | None:
-        """The answer of each row where answers are labels, as `labels_of` has it, and None where not."""
+        """The label of each row where answers are labels, as `labels_of` has them, and None where not."""
         table = self.table
         few = len(np.unique(table["label"])) <= max(2, len(self) // 4)
         if not few or 20 * np.count_nonzero(table["is_short"]) < 19 * len(self):
             return None
         first, number = self._answers
-        told = [self.answers[place] for place in first.tolist()]
+        told = [self.answers[place].strip() for place in first.tolist()]
         return [told[place] for place in number.tolist()]
 
     def source(self, place: int) -> Source:
@@ -223,7 +228,6 @@ class Store:
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` is where their temporary files stand."""
-        self._folder = folder
         self._lines, self._words, self._answers = Spool(folder), Spool(folder), Spool(folder)
         self._tables: list[NDArray[np.void]] = [np.empty(0, ROW)]
         self._files: dict[str, int] = {}
@@ -249,7 +253,7 @@ class Store:
 
     def rows(self, begin: int = 0) -> Rows:
         """All of them, or those from a place on."""
-        return Rows(self._lines.texts(), self.known(), self._folder)[begin:]
+        return Rows(self._lines.texts(), self.known())[begin:]
 
 
 def pack(rows: Sequence[Checked]) -> Packed:

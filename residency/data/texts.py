@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO, NamedTuple, overload
 from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
+
+from residency.core.workspace import unwritable
 
 _BLOCK = 1 << 22
 """Bytes of texts that are read at a time."""
@@ -57,6 +60,7 @@ class _Held:
     def write(self, begin: int, content: bytes) -> None:
         self._file.seek(begin)
         self._file.write(content)
+        self._file.flush()  # what cannot be written is told here
 
 
 class Texts(Sequence[str]):
@@ -67,14 +71,21 @@ class Texts(Sequence[str]):
 
     @staticmethod
     def lines(file: Path) -> Texts:
-        """The lines of a file, without their ends."""
+        """The lines of a file, without their ends.
+
+        Raises:
+            ValueError: the last one has no end, so the file was cut off.
+        """
         content = file.open("rb")
+        held = _Held(content)
         ends, at = [np.zeros(1, np.int64)], 0
         while block := content.read(_BLOCK):
             ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == _END) + at + 1)
             at += len(block)
         begins = np.concatenate(ends)
-        return Texts(_Held(content), begins[:-1], (np.diff(begins) - 1).astype(np.int32))
+        if begins[-1] != at:
+            raise ValueError("its last line has no end")
+        return Texts(held, begins[:-1], (np.diff(begins) - 1).astype(np.int32))
 
     def __len__(self) -> int:
         return len(self._begins)
@@ -118,15 +129,22 @@ class Spool:
     """A temporary file that takes texts; it has no name, and goes with the last of its texts."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """`folder` is where it stands; by default, where the system keeps temporary files."""
-        self._file = _Held(TemporaryFile(dir=folder))  # noqa: SIM115
+        """`folder` is where it stands; by default, where the system keeps temporary files.
+
+        Raises:
+            ResidencyError: nothing can be written there; `add` raises it too.
+        """
+        self._folder = folder or Path(gettempdir())
+        with _writing(self._folder):
+            self._file = _Held(TemporaryFile(dir=self._folder))  # noqa: SIM115
         self._end = 0
         self._begins: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         self._sizes: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
 
     def add(self, block: Block) -> None:
         """Put texts behind those that are there."""
-        self._file.write(self._end, block.content)
+        with _writing(self._folder):
+            self._file.write(self._end, block.content)
         self._begins.append(block.begins + self._end)
         self._sizes.append(block.sizes)
         self._end += len(block.content)
@@ -136,6 +154,14 @@ class Spool:
         if len(self._begins) > 1:
             self._begins, self._sizes = [np.concatenate(self._begins)], [np.concatenate(self._sizes)]
         return Texts(self._file, self._begins[0], self._sizes[0])
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def as_bytes(text: str) -> bytes:

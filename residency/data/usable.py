@@ -60,8 +60,8 @@ class Reading:
     """One of the recipe's sources of rows, read and measured."""
 
     source: Path
+    usable: Rows
     rows: int = 0
-    usable: Rows = field(default_factory=lambda: Rows.of(()))
     flags: list[Placed] = field(default_factory=list)
     """What the row checks found in the rows that are usable."""
     refusals: list[Refusal] = field(default_factory=list)
@@ -103,7 +103,8 @@ class Measure:
         Raises:
             ResidencyError: it cannot be read, or none of its rows can be used.
         """
-        reading, begin = Reading(source), len(store)
+        begin = len(store)
+        reading = Reading(source, store.rows(begin))  # none so far
         for batch in spread(self.survey, batches(read_rows(source, root), BATCH)):
             offset = len(store) - begin
             reading.flags += [(offset + place, check, flag) for place, check, flag in batch.flags]

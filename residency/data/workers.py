@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 from residency.core.errors import ResidencyError
@@ -28,7 +30,7 @@ def spread(work: Callable[[Batch], Done], batches: Iterable[Batch]) -> Iterator[
     `work` must be pure, and known by name to another process.
 
     Raises:
-        ResidencyError: a process ended while it worked. What `work` raises is raised here.
+        ResidencyError: a process ended, or could not begin. What `work` raises is raised here.
     """
     left = iter(batches)
     for number, batch in enumerate(left):
@@ -43,19 +45,37 @@ def _by_processes(
 ) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     helpers = ProcessPoolExecutor(count, context, _begin, (work,))
-    waiting: deque[Future[Done]] = deque([helpers.submit(_work, first)])
+    waiting: deque[Future[Done]] = deque()
     try:
-        for batch in left:
-            waiting.append(helpers.submit(_work, batch))
+        for batch in chain((first,), left):
+            with _interrupts_ignored():
+                waiting.append(helpers.submit(_work, batch))
             if len(waiting) > 2 * count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        fix = "Free some memory, then run the same command again."
-        raise ResidencyError("A process that helped to examine the rows was ended.", "data", fix) from error
+        what = "A process that helped to examine the rows was ended, or could not begin."
+        fix = (
+            "Free some memory, then run the same command again. In a script of your own, begin the work "
+            'below `if __name__ == "__main__":`, since each process imports the script.'
+        )
+        raise ResidencyError(what, "data", fix) from error
     finally:
         helpers.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C is ignored, also by the processes that are begun meanwhile, from their first import on."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _given: Callable[[Any], Any]

@@ -18,7 +18,7 @@ from residency.core.workspace import (
     write_lines,
     write_text,
 )
-from residency.data.ledger import Fate, in_order
+from residency.data.ledger import in_order
 from residency.data.reading.sources import replay_file
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import Scored
@@ -56,8 +56,9 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         **read_json(stages["train"] / "training.json"), artifact=str(artifact), parts=trainings_of(stages)
     )
     replayed = stages["train"] / "replay.jsonl"
-    replay = [Fate.from_json(row) for row in read_jsonl(replayed)] if replayed.is_file() else []
-    counts = in_order(Counter(frozen.ledger.counts()) + Counter(fate.fate for fate in replay))
+    replay = list(read_jsonl(replayed)) if replayed.is_file() else []
+    ledger = stages["freeze"] / "ledger.jsonl"
+    counts = in_order(Counter(fate["fate"] for fate in chain(read_jsonl(ledger), replay)))
     data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"), counts)
     report = Report(
         schema_="residency.report/1",
@@ -76,8 +77,8 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         **weigh(rows, training, inputs.recipe, data)._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
-    general = (encode_row(fate.to_json()) for fate in replay)
-    write_lines(folder / "ledger.jsonl", chain(frozen.ledger.lines(), general))
+    with ledger.open("rb") as of_task:
+        write_lines(folder / "ledger.jsonl", chain(of_task, map(encode_row, replay)))
     write_jsonl(folder / "causes.jsonl", causes)
     write_text(folder / "report.html", render_html(report))
     write_json(folder / "report.json", report.to_json())

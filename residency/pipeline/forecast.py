@@ -33,7 +33,7 @@ def forecast(recipe: Recipe, dtype: str, frozen: Path, workspace: Path, report: 
 
     Checkpoints of the probe go to `workspace`, since another disk would have another pace.
     """
-    bench = Bench(recipe, dtype, frozen)
+    bench = Bench(recipe, dtype, frozen, workspace)
     with (
         bench.lend(recipe.train) as (_, model),
         TemporaryDirectory(dir=workspace, prefix=".probe-") as folder,

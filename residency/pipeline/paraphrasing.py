@@ -147,7 +147,7 @@ def paraphrase(
         RemoteModel(remote, read_json(asked / "spent.json")[remote.name]),
         instructions,
         draw_shots(train, 1 + _BESIDE, seed),
-        {row.wording for row in (*rows.train, *rows.validation, *rows.test)},
+        {wording(row.example) for side in rows.sides.values() for row in side},
     )
     attempts: list[Attempt] = []
     with report.track(f"paraphrases by {remote.name}", len(originals), "rows") as advance:

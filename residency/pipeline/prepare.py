@@ -80,6 +80,6 @@ def _is_single(rows: Rows) -> NDArray[np.bool_]:
 
 def freeze_rows(recipe: Recipe, examination: Examination, lock: Lock, folder: Path) -> Frozen:
     """Draw the sides; writes the rows of each, the ledger, the test's hash and what is newly locked."""
-    frozen = freeze(examination, recipe.split, recipe.data.near, lock.read())
+    frozen = freeze(examination, recipe.split, recipe.data.near, lock.read(), folder)
     frozen.write(folder)
     return frozen

@@ -7,8 +7,11 @@ the test or validation asks, or an item of a suite, word for word or nearly so: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from residency.chat import Renderer
 from residency.core.recipe import Recipe
@@ -16,7 +19,7 @@ from residency.core.records import Example, Message, Source, fingerprint
 from residency.data.duplicates import words
 from residency.data.ledger import Checked, Fate
 from residency.data.reading.sources import naming_roots, replay_file, sources_of
-from residency.data.rows import Store
+from residency.data.rows import Rows, Store, hex_of
 from residency.data.split.freeze import Frozen
 from residency.data.twins.find import find_twin_words, neighbours
 from residency.data.usable import Measure
@@ -32,8 +35,10 @@ class Replay(NamedTuple):
     """Rows that the share asks for; there may be fewer."""
 
 
-def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer) -> Replay:
+def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer, folder: Path | None = None) -> Replay:
     """The rows that `train.replay` asks for; a larger share of the same file holds those of a smaller.
+
+    `folder` has room for the rows while they are looked through.
 
     Raises:
         ResidencyError: the file cannot be read, or too many of its rows cannot be used.
@@ -43,7 +48,7 @@ def draw_replay(recipe: Recipe, frozen: Frozen, renderer: Renderer) -> Replay:
         return Replay()
     data = recipe.data.model_copy(update={"train": file, "input": None, "output": None})
     root = naming_roots({**sources_of(recipe.data), "replay": file})["replay"]
-    reading = Measure(data, "", renderer).read(file, root, Store())
+    reading = Measure(data, "", renderer).read(file, root, Store(folder))
     if reading.stop is not None:
         raise reading.stop
     kept_apart = _kept_apart(recipe, frozen)
@@ -73,21 +78,19 @@ def _kept_apart(recipe: Recipe, frozen: Frozen) -> dict[str, str]:
     return held_out | items
 
 
-def _without_twins(
-    rows: Sequence[Checked], kept_apart: Mapping[str, str], near: float
-) -> tuple[list[Checked], list[Fate]]:
+def _without_twins(rows: Rows, kept_apart: Mapping[str, str], near: float) -> tuple[Rows, list[Fate]]:
     """The rows that ask nothing of what is kept apart, and the fates of the others."""
     apart = {fingerprint(text): place for text, place in kept_apart.items()}
-    texts = {row.wording: words(row.example) for row in rows} | {fingerprint(t): t for t in kept_apart}
+    wordings = list(map(hex_of, rows.table["wording"].tolist()))
+    texts = dict(zip(wordings, rows.words, strict=True)) | {fingerprint(t): t for t in kept_apart}
     alike = neighbours(find_twin_words(texts, near))
-    free, fates = [], []
-    for row in rows:
-        close = [row.wording, *(wording for _, wording in alike.get(row.wording, ()))]
+    free, fates = np.ones(len(rows), bool), list[Fate]()
+    for place, own in enumerate(wordings):
+        close = [own, *(wording for _, wording in alike.get(own, ()))]
         if places := [apart[wording] for wording in close if wording in apart]:
-            fates.append(Fate.of(row, "twin", f"asks what {places[0]} asks, or nearly so"))
-        else:
-            free.append(row)
-    return free, fates
+            fates.append(rows.fate(place, "twin", f"asks what {places[0]} asks, or nearly so"))
+            free[place] = False
+    return rows.where(free), fates
 
 
 def _place(fate: Fate) -> tuple[str, int]:

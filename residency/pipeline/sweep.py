@@ -78,7 +78,7 @@ def sweep(recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Report
         ResidencyError: every configuration failed.
     """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        bench = Bench(recipe, dtype, frozen)
+        bench = Bench(recipe, dtype, frozen, folder)
         bench.note_replay(folder, report)
         runner = _Runner(recipe, bench, folder / "sweep", report)
         trials = runner.run()

@@ -44,11 +44,14 @@ from residency.training.search import rung_step
 class Bench:
     """What every training of a recipe has in common: the base in memory and the rendered rows."""
 
-    def __init__(self, recipe: Recipe, dtype: str, frozen: Path, share: float = 1.0) -> None:
-        """Render that share of the training rows, and the validation rows; the base is loaded when lent."""
+    def __init__(self, recipe: Recipe, dtype: str, frozen: Path, folder: Path, share: float = 1.0) -> None:
+        """Render that share of the training rows, and the validation rows; the base is loaded when lent.
+
+        `folder` has room for general rows while they are looked through.
+        """
         self.recipe, self.dtype, self.rows = recipe, dtype, part_of(Frozen.read(frozen), share)
         renderer, system = Renderer(load_tokenizer(locate(recipe.base))), recipe.task.system
-        self.replay = draw_replay(recipe, self.rows, renderer)
+        self.replay = draw_replay(recipe, self.rows, renderer, folder)
         self.train = render(renderer, self.rows.train, system) + render(renderer, self.replay.rows, "")
         self.validation = render(renderer, self.rows.validation, system)
         self._base: LoadedBase | None = None
@@ -122,7 +125,7 @@ def tune(
     Checkpoints stand in `checkpoints/` until then.
     """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        bench = Bench(recipe, dtype, frozen, share)
+        bench = Bench(recipe, dtype, frozen, folder, share)
         bench.note_replay(folder, report)
         training = fit(bench, recipe.train, folder, report)
         if not is_main():

@@ -61,7 +61,7 @@ class Workflow(Running):
         def build(folder: Path) -> None:
             if lock.news:
                 self.report.say(f"  {lock.news}")
-            examination = self._examined or Examination.read(checked)
+            examination = self._examined or Examination.read(checked, folder)
             self._split = freeze_rows(self.recipe, examination, lock, folder)
 
         lock = self.inputs.lock
@@ -279,7 +279,7 @@ class Workflow(Running):
                 refusal = error
 
             def build(folder: Path) -> None:
-                examination = self._examined or Examination.read(self.checked)
+                examination = self._examined or Examination.read(self.checked, folder)
                 split = self._split
                 if split is None and "freeze" in stages:
                     split = Frozen.read(stages["freeze"])

@@ -5,6 +5,7 @@ import pytest
 
 from residency.core.records import Example, Message, Source
 from residency.data.ceiling import Ceiling, clustered_interval, find_ceiling, right_held_out
+from residency.data.duplicates import wording
 from residency.data.ledger import Checked
 from residency.data.rows import Rows
 from residency.data.twins.find import Twins
@@ -110,7 +111,7 @@ def test_a_file_whose_repeats_were_removed_gets_the_bound_of_its_own_rows():
 def test_near_twins_stand_in_where_few_inputs_repeat():
     # 40 pairs of which 2 disagree; a third wording is a twin of one in a pair already, another too far off.
     once = rows([("a",)] * 78 + [("b",)] * 4)
-    words = [one.wording for one in once]
+    words = [wording(one.example) for one in once]
     twins = [Twins(words[i], words[80 - i], 0.95) for i in range(40)]
     more = [Twins(words[0], words[40], 0.92), Twins(words[40], words[81], 0.85)]
     found = ceiling(once, [*more, *twins])

@@ -3,7 +3,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residency.data.split.draw import apportion, draw
+from residency.data.split.draw import apportion, draw, label_each
+from tests.data.checks.rows import checked
 
 
 def test_apportion_gives_the_rest_to_the_largest_remainders() -> None:
@@ -60,3 +61,8 @@ def test_no_side_holds_more_than_wanted(groups: list[dict[str, int]], test: int,
     }
     assert rows["test"].total() <= test and rows["validation"].total() <= validation
     assert set(rows["train"]) == set().union(*clusters.values())
+
+
+def test_blanks_around_a_label_make_no_other() -> None:
+    rows = checked((f"row {i}", "spam" + "\n" * (i % 2)) for i in range(8))
+    assert label_each(rows) == ["spam"] * 8

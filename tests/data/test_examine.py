@@ -1,5 +1,6 @@
 import json
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from residency.core.records import Message, Preference
 from residency.data import usable
 from residency.data.check import Examination, examine
 from residency.data.split.freeze import freeze
+from residency.data.split.lock import Locked
 
 GOOD = [{"input": f"question {i}", "output": "yes"} for i in range(20)]
 
@@ -283,6 +285,20 @@ def test_an_examination_can_be_written_and_read(tmp_path: Path, renderer: Any) -
     folder.mkdir()
     examination.write(folder)
     assert Examination.read(folder) == examination
+
+
+def test_rows_and_texts_stand_in_the_folder_that_is_given(
+    tmp_path: Path, renderer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's own may be in memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    examination = examine(Data(train=write(tmp_path, GOOD)), "", renderer, folder=tmp_path)
+    examination.write(tmp_path)
+    with pytest.raises(ResidencyError, match="missing"):
+        Examination.read(tmp_path)
+    again, gone = Examination.read(tmp_path, tmp_path), Locked("user another question", "test")
+    frozen = freeze(again, Split(test=4, validation=3), locked=[gone], folder=tmp_path)
+    assert len(frozen.test) == 4
 
 
 def test_the_ceiling_counts_the_rows_that_are_left_out(tmp_path: Path, renderer: Any) -> None:

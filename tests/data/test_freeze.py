@@ -123,7 +123,7 @@ def test_too_few_rows_on_a_side(count: int, split: Split, side: str) -> None:
 def test_test_rows_that_are_no_independent_evidence_share_a_cluster() -> None:
     asked = ("where is my new card", "where is my new card?", "where is my old card", "is it open", "a loan")
     test = [row(text, number) for number, text in enumerate(asked)]
-    one, other = sorted((test[0].wording, test[2].wording))
+    one, other = sorted(wording(test[place].example) for place in (0, 2))
     clusters = [member.example.cluster for member in in_clusters(Rows.of(test), (Twins(one, other, 0.8),))]
     assert clusters == [one] * 3 + ["", ""]
     frozen = freeze(replace(examined(rows(100), test=test), twins=(Twins(one, other, 0.8),)), Split())

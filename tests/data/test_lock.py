@@ -13,7 +13,7 @@ from residency.core.recipe import Split
 from residency.core.records import Example, Message, Source
 from residency.core.workspace import write_lines
 from residency.data.check import Examination
-from residency.data.duplicates import words
+from residency.data.duplicates import wording, words
 from residency.data.ledger import Checked
 from residency.data.rows import Rows
 from residency.data.split.freeze import LEAST, Frozen, freeze
@@ -96,7 +96,8 @@ def test_removed_test_rows_are_made_up_from_new_ones() -> None:
 def test_a_row_that_would_join_two_sides_is_left_out_and_told() -> None:
     new, words_of = row("in between", 99), {side: words(ROWS[i].example) for i, side in enumerate(SIDES)}
     locked = [Locked(said, side) for side, said in words_of.items()]
-    twins = [Twins(ROWS[0].wording, new.wording, 0.9), Twins(new.wording, ROWS[2].wording, 0.85)]
+    first, between, last = (wording(kept.example) for kept in (ROWS[0], new, ROWS[2]))
+    twins = [Twins(first, between, 0.9), Twins(between, last, 0.85)]
     bonds = Bonds(twins, list(map(Hold.of, locked)))
     sides, (fate,) = place(Rows.of([*ROWS[:3], new]), {"test": 1}, 0, bonds)
     assert [list(sides[side]) for side in SIDES] == [[ROWS[0]], [ROWS[1]], [ROWS[2]]]

@@ -3,6 +3,8 @@
 import gc
 import json
 import random
+import resource
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from residency.core.errors import ResidencyError
 from residency.core.recipe import Data, Split
 from residency.core.records import Example, Message, Preference, Source, ToolCall
 from residency.data import texts
@@ -65,7 +68,7 @@ def test_rows_are_those_that_were_put_there(given: list[Checked], chance: Any) -
     assert [rows.fate(place, "train") for place in range(len(given))] == [Fate.of(r, "train") for r in given]
     answers = [row.example.answer for row in given]
     assert (labels_of(answers) is not None) == (rows.labels is not None)
-    assert rows.labels in (None, answers)
+    assert rows.labels in (None, [answer.strip() for answer in answers])
 
 
 def test_rows_of_a_file_are_known_as_those_that_were_written(tmp_path: Path) -> None:
@@ -80,6 +83,31 @@ def test_rows_of_a_file_are_known_as_those_that_were_written(tmp_path: Path) -> 
     assert (again.table == rows.table).all() and list(again.words) == list(rows.words)
     assert again[1:] == again.take(np.array([1, 2])) != rows[1:]
     assert again[2] == rows[2]
+
+
+def test_what_is_known_of_rows_that_were_read_does_not_stand_beside_them(tmp_path: Path) -> None:
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    told = Message("user", "a"), Message("assistant", "b")
+    rows = Rows.of(Checked(Example(told, Source("f", i)), 1, 1) for i in range(3))
+    (stage / "rows.jsonl").write_bytes(b"".join(rows.lines()))
+    again = Rows.read(stage / "rows.jsonl")
+    shutil.rmtree(stage)  # so that nothing can be written there
+    assert (again.table == rows.table).all() and list(again.words) == list(rows.words)
+    assert list(again) == list(rows)
+
+
+def test_a_folder_that_takes_no_texts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResidencyError, match=r"Writing failed[\s\S]*missing"):
+        Spool(tmp_path / "missing")
+    spool, (soft, hard) = Spool(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # as on a full disk
+    try:
+        with pytest.raises(ResidencyError, match=r"Writing failed") as raised:
+            spool.add(Block.of([b"eleven bytes"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.where == str(tmp_path)
 
 
 def test_answers_are_looked_at_once() -> None:
@@ -117,6 +145,19 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert list(Texts.lines(file)) == ["one", "", "threeö"]
     file.write_bytes(b"")
     assert list(Texts.lines(file)) == []
+
+
+@pytest.mark.parametrize("left", ["", '{"messages": '])
+def test_a_file_that_was_cut_off_is_told(tmp_path: Path, left: str) -> None:
+    file = tmp_path / "train.jsonl"
+    told = Message("user", "a"), Message("assistant", "b")
+    rows = Rows.of(Checked(Example(told, Source("f", i)), 1, 1) for i in range(3))
+    whole = b"".join(rows.lines())
+    file.write_bytes(whole)
+    assert len(Rows.read(file)) == 3
+    file.write_bytes(whole + left.encode() if left else whole[:-1])
+    with pytest.raises(ResidencyError, match=r"is damaged.*no end[\s\S]*train.jsonl[\s\S]*Delete the folder"):
+        Rows.read(file)
 
 
 def test_texts_that_are_one_object_stand_there_once() -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from residency.core.errors import ResidencyError
+from residency.core.errors import ResidencyError, SeveralErrors, UnfitData
 from residency.core.recipe import Data, Split
 from residency.data import usable, workers
 from residency.data.check import examine
@@ -59,8 +60,15 @@ def test_an_error_comes_out_where_it_would_alone_and_nobody_is_left_behind(early
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_is_ended_is_told(early: None) -> None:
-    with pytest.raises(ResidencyError, match="was ended"):
+@pytest.mark.parametrize("kind", [SeveralErrors, UnfitData])
+def test_several_errors_go_from_one_process_to_another(kind: type[SeveralErrors]) -> None:
+    error = kind([ResidencyError(f"What {n}.", f"where {n}", f"Fix {n}.") for n in range(2)])
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind and str(again) == str(error) and again.to_json() == error.to_json()
+
+
+def test_a_process_that_is_ended_is_told_with_both_causes(early: None) -> None:
+    with pytest.raises(ResidencyError, match=r"was ended[\s\S]*memory[\s\S]*__main__"):
         list(spread(end, range(5)))
 
 
@@ -119,6 +127,35 @@ def test_helpers_end_with_the_process_that_asked_for_them(tmp_path: Path, how: s
     while time.monotonic() < deadline and any(map(is_running, helpers)):
         time.sleep(0.05)
     assert not any(map(is_running, helpers))
+
+
+IMPORTER = """
+import os, time
+from residency.data import workers
+if __name__ != "__main__":
+    print(os.getpid(), flush=True)
+    time.sleep(1)
+if __name__ == "__main__":
+    workers.ALONE = 0
+    list(workers.spread(abs, range(1000)))
+"""
+
+
+def test_ctrl_c_while_helpers_still_import_is_told_once(tmp_path: Path) -> None:
+    script = tmp_path / "importer.py"
+    script.write_text(IMPORTER)
+    asked = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert asked.stdout is not None
+    asked.stdout.readline()
+    os.killpg(asked.pid, signal.SIGINT)  # as a terminal does, to all of them
+    _, told = asked.communicate(timeout=30)
+    assert told.count("Traceback") <= 1 and told.rstrip().endswith("KeyboardInterrupt")
 
 
 def is_running(process: int) -> bool:

@@ -73,7 +73,7 @@ def test_the_last_point_is_the_tuned_candidate_and_was_not_trained_again(curved)
 
 def test_a_part_trains_as_a_file_of_its_rows_alone_would(curved, tmp_path):
     frozen = curved.stage("freeze")
-    small, large = (Bench(recipe_of(curved), "float32", frozen, share) for share in (0.25, 0.5))
+    small, large = (Bench(recipe_of(curved), "float32", frozen, tmp_path, share) for share in (0.25, 0.5))
     sources = [{str(row.example.source) for row in bench.rows.train} for bench in (small, large)]
     assert sources[0] < sources[1] < {str(row.example.source) for row in Frozen.read(frozen).train}
     # the same rows written as a split of their own, and trained by the verb alone

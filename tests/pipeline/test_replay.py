@@ -1,6 +1,7 @@
 """General rows mixed into training: how many, which ones, and what becomes of the others."""
 
 import json
+import tempfile
 from collections import Counter
 
 import pytest
@@ -76,6 +77,11 @@ def test_what_the_test_and_the_suites_ask_stays_unseen(renderer, tmp_path):
     ]
     assert "test.jsonl:1" in drawn.fates[0].detail and "tide" in drawn.fates[1].detail
     assert [row.example.prompt[0].content for row in drawn.rows] == ["Say yes."]
+
+
+def test_they_are_looked_through_in_the_folder_given(renderer, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert draw_replay(wanting(0.1), frozen(), renderer, tmp_path).wanted == 10
 
 
 def test_none_is_drawn_unless_asked_for(renderer):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from residency.core.recipe import Data
 from residency.data.checks.registry import file_check
 from residency.data.findings import Finding, Flag
-from residency.data.labels import labels_of
 from residency.data.rows import Rows
 from residency.models.embedding import embed, is_installed
 
@@ -53,15 +53,13 @@ class Doubted(NamedTuple):
 )
 def label_errors(rows: Rows, data: Data) -> Iterator[Flag]:
     """The rows that confident learning picks, each with the nearest row of the label it should have."""
-    if data.label_errors == "off" or not LEAST <= len(rows) <= MOST:
-        return
-    counts = None if rows.labels is None else labels_of(rows.labels)
-    if counts is None:
+    if data.label_errors == "off" or not LEAST <= len(rows) <= MOST or rows.labels is None:
         return
     from residency.data.twins.nearest import asked_text
 
-    known = [row.example for row in rows if counts[row.example.answer.strip()] >= FOLDS]
-    labels = [example.answer.strip() for example in known]
+    counts = Counter(rows.labels)
+    known = [row.example for row, label in zip(rows, rows.labels, strict=True) if counts[label] >= FOLDS]
+    labels = [label for label in rows.labels if counts[label] >= FOLDS]
     texts = [asked_text(example) for example in known]
     if len(set(labels)) < 2 or len(set(texts)) < 2:
         return

@@ -53,8 +53,8 @@ def label_set(rows: Rows, data: Data) -> Iterator[tuple[str, Flag]]:
     misspelt = misspellings(counts)
     rare = {label for label, count in counts.items() if count < FEW and label not in misspelt}
     first: dict[str, int] = {}
-    for place, answer in enumerate(rows.labels or ()):
-        first.setdefault(answer.strip(), place)
+    for place, label in enumerate(rows.labels or ()):
+        first.setdefault(label, place)
 
     def told(answer: str) -> tuple[str, str] | None:
         label = answer.strip()

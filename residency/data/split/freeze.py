@@ -71,7 +71,7 @@ class Frozen:
         """The split that `write` wrote.
 
         Raises:
-            ResidencyError: the test rows are not those that were frozen.
+            ResidencyError: a side is missing or cut off, or the test rows are not those that were frozen.
         """
         content = read_json(folder / "frozen.json")
         train, validation, test = (Rows.read(folder / f"{side}.jsonl") for side in SIDES)
@@ -87,13 +87,18 @@ class Frozen:
 
 @without_collector()
 def freeze(
-    examination: Examination, split: Split, near: float = 0.8, locked: Iterable[Locked] = ()
+    examination: Examination,
+    split: Split,
+    near: float = 0.8,
+    locked: Iterable[Locked] = (),
+    folder: Path | None = None,
 ) -> Frozen:
     """Take own test and validation files whole, and draw from the training file what is not there.
 
     `locked` are the inputs drawn in earlier freezes: they stay on their sides, and new rows at least
     `near` similar to one of them join it, also where that row itself is no longer in the file. Those that
     `split.drop_twins` left out then stay out, whatever it says now, while a twin of theirs is in the test.
+    `folder` has room for texts that are compared.
 
     Raises:
         UnfitData: a side has too few rows, or the test overlaps with the others and may not.
@@ -103,7 +108,7 @@ def freeze(
     own = [side for side in shares if side in examination.rows]
     wanted = {side: _count(share, len(drawn)) for side, share in shares.items() if side not in own}
     holds, removed = _take_up(locked, drawn)
-    bonds = Bonds((*twins, *_twins_of_removed(drawn, near, holds, removed)), holds)
+    bonds = Bonds((*twins, *_twins_of_removed(drawn, near, holds, removed, folder)), holds)
     sides, fates = place(drawn, wanted, split.seed, bonds)
     placed = {side: rows for side, rows in sides.items() if side not in own}
     sides |= {side: examination.examples[side] for side in own}
@@ -149,7 +154,7 @@ def _take_up(locked: Iterable[Locked], rows: Rows) -> tuple[list[Hold], dict[int
 
 
 def _twins_of_removed(
-    rows: Rows, near: float, holds: Sequence[Hold], removed: Mapping[int, str]
+    rows: Rows, near: float, holds: Sequence[Hold], removed: Mapping[int, str], folder: Path | None
 ) -> tuple[Twins, ...]:
     """Twins of new rows among the locked inputs that are no longer in the file."""
     if not removed:
@@ -159,7 +164,7 @@ def _twins_of_removed(
     new = ~np.isin(wordings, before)
     if not new.any():
         return ()
-    spool = Spool()
+    spool = Spool(folder)
     for batch in batches(chain(rows.words.take(first[new]).raw(), map(as_bytes, removed.values())), BATCH):
         spool.add(Block.of(batch))
     gone = np.fromiter(removed, np.uint64, len(removed))
