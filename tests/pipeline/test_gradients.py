@@ -81,7 +81,9 @@ def learned(tiny_base):
         tokenizer.chat_template = template or tokenizer.chat_template
         renderer = Renderer(tokenizer)
         found = wrong_answer(renderer, "Answer.", scored, example)
-        assert found is None or renderer.tokenizer.decode(found.ids).startswith("<|im_start|>system\nAnswer.")
+        assert found is None or "<|im_start|>system\nAnswer.<|im_end|>" in renderer.tokenizer.decode(
+            found.ids
+        )
         return found and renderer.tokenizer.decode([i for i, s in zip(*found, strict=True) if s])
 
     return of
@@ -108,7 +110,7 @@ def test_what_cannot_be_written_again_is_left_to_similarity(learned):
 def test_it_is_the_answer_given_that_must_be_no_tool_call(learned):
     called = Message("assistant", "", (ToolCall("weather", {"place": "Oslo"}),))
     hermes = {"tools": TOOLS, "template": HERMES}
-    assert learned("no", called, **hermes) == "\nno<|im_end|>"
+    assert learned("no", called, **hermes) == "no<|im_end|>"
     for given in (
         called,
         replace(called, content="I look."),
@@ -171,22 +173,22 @@ def test_layers_hold_their_inputs_alone_where_training_did_so(anew):
 
 
 def test_what_does_not_fit_into_memory_is_told_and_the_rest_is_ranked(anew):
-    left = iter(range(10_000))
+    left = iter(range(-1, 10_000))
 
     def narrow(module, given):
-        # the second failure, and the third of the twelve training rows
-        if isinstance(module, torch.nn.Embedding) and given[0].shape[1] > 8 and next(left) in out:
+        # after the call that looks at the head: the second failure, and the third of the twelve training rows
+        if isinstance(module, torch.nn.Embedding) and next(left) in out:
             raise MemoryError
 
     out: set[int] = set()
     whole, told, _ = anew(narrow)
     failures = told.failures
     assert (failures, told.rows, told.left_out) == (len(whole), 12, 0)
-    left, out = iter(range(10_000)), {1, failures + 2}
+    left, out = iter(range(-1, 10_000)), {1, failures + 2}
     fewer, told, said = anew(narrow)
     assert (told.failures, told.rows, told.left_out) == (failures - 1, 11, 1)
     assert fewer[1] is None and whole[1] is not None
-    assert fewer[0] == [row for row in whole[0] if row.place != 2]
+    assert dict(fewer[0]) == pytest.approx({p: c for p, c in whole[0] if p != 2}, abs=1e-5)
     assert said == [
         f"  gradients: of {failures - 1} of {failures} failures; the others keep their nearest rows",
         "  gradients: 1 training rows do not fit into memory and are left out",
