@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +49,7 @@ def _by_processes(
     waiting: deque[Future[Done]] = deque()
     try:
         for batch in chain((first,), left):
-            with _interrupts_ignored():
+            with _interrupts_held():
                 waiting.append(helpers.submit(_work, batch))
             if len(waiting) > 2 * count:
                 yield waiting.popleft().result()
@@ -66,16 +67,16 @@ def _by_processes(
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C is ignored, also by the processes that are begun meanwhile, from their first import on."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits for the end of it; processes begun meanwhile hear of none, from their first import on."""
+    if sys.platform == "win32":  # where signals cannot be held back
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _given: Callable[[Any], Any]
