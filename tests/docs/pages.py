@@ -104,7 +104,7 @@ def data_page() -> str:
         "tokens and look at single rows; what is written is the same to the byte.",
         "",
         "`python benchmarks/data.py`, rows of some 30 words with a label, on two cores with nothing else to",
-        "do. Memory is that of all processes together. Time is linear: some 2 s to begin, then 0.11 ms a row.",
+        "do. Memory is that of all processes together. Time is linear: 2 s to begin, then 0.11 ms a row.",
         "",
         *_table(
             ("rows", "seconds", "peak memory"),
