@@ -3,7 +3,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residency.data.split.draw import apportion, draw, label_each
+from residency.core.records import fingerprint
+from residency.data.split.draw import _by_hash, apportion, draw, label_each
 from tests.data.checks.rows import checked
 
 
@@ -66,3 +67,8 @@ def test_no_side_holds_more_than_wanted(groups: list[dict[str, int]], test: int,
 def test_blanks_around_a_label_make_no_other() -> None:
     rows = checked((f"row {i}", "spam" + "\n" * (i % 2)) for i in range(8))
     assert label_each(rows) == ["spam"] * 8
+
+
+def test_the_order_is_that_of_the_fingerprints_of_seed_and_name() -> None:
+    names = ["b", 'q"uote', "größe", "", *map(str, range(50))]
+    assert _by_hash(names, 3) == sorted(names, key=lambda name: fingerprint([3, name], length=32))

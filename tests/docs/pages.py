@@ -93,27 +93,6 @@ def data_page() -> str:
         "sight: expect less on your own.",
         "",
         framed(table_on_page()),
-        "",
-        "## What it takes",
-        "",
-        "Rows stand on the disk while they are examined, in temporary files of about twice their size beside",
-        "the stage. In memory are hashes and numbers, some 120 bytes a row, and some 300 more while near",
-        "duplicates are sought; no text is held, so that long rows take what short ones do. Without a hash",
-        "of each row nobody could tell which of them repeat, so memory does grow with their number. After",
-        "some 50,000 rows as many processes as there are cores, six at most and some 150 MiB each, count",
-        "tokens and look at single rows; what is written is the same to the byte.",
-        "",
-        "`python benchmarks/data.py`, rows of some 30 words with a label, on two cores with nothing else to",
-        "do. Memory is that of all processes together. Time is linear: 2 s to begin, then 0.11 ms a row.",
-        "",
-        *_table(
-            ("rows", "seconds", "peak memory"),
-            [
-                ("10,000", "4.3", "0.19 GiB"),
-                ("100,000", "15.8", "0.40 GiB"),
-                ("1,000,000", "110.8", "1.09 GiB"),
-            ],
-        ),
     ]
     return "\n".join(lines) + "\n"
 
