@@ -20,7 +20,10 @@ from residency.models.out_of_memory import DoesNotFitError, answer_in_batches, d
 
 NAME = "residency_prefix"
 _TOKENS = 16_384
-"""Own tokens a batch at most, answers and pads included: so many are computed and cached at a time."""
+"""Own tokens a batch at most, answers and pads included: so many are cached at a time."""
+_READ = 2048
+"""Own tokens of prompts computed at a time, pads included: so rows of like length are padded little, and
+what a layer makes of them stays in the processor's cache."""
 
 
 @dataclass
@@ -142,17 +145,19 @@ def generate(
     return results
 
 
-def batches(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def batches(
+    order: Sequence[int], lengths: Sequence[int], batch_size: int, tokens: int = _TOKENS
+) -> Iterator[list[int]]:
     """The places in `order` in runs of up to `batch_size`, shorter where rows are long.
 
-    A batch takes memory by its rows times its longest one, which `_TOKENS` bounds; one row is always
+    A batch takes memory by its rows times its longest one, which `tokens` bounds; one row is always
     taken.
     """
     batch: list[int] = []
     longest = 0
     for place in order:
         longest = max(longest, lengths[place])
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * longest > _TOKENS):
+        if batch and (len(batch) == batch_size or (len(batch) + 1) * longest > tokens):
             yield batch
             batch, longest = [], lengths[place]
         batch.append(place)
@@ -185,7 +190,11 @@ def _sees_all(model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_
 
 
 class _Batch:
-    """Prompts under way; finished rows leave the batch as soon as they are half of it."""
+    """Prompts under way; finished rows leave the batch as soon as they are half of it.
+
+    The prompts, which are sorted by length, are read a few at a time, with pads up to the longest of these,
+    and go on together.
+    """
 
     def __init__(
         self,
@@ -196,20 +205,16 @@ class _Batch:
         results: Sequence[Generated],
         guides: Sequence[Guide],
     ) -> None:
-        longest = max(len(ids) for ids in own)
-        pads_B = torch.tensor([longest - len(ids) for ids in own], device=model.device)
         self.model, self.prefix, self.live, self.guides = model, prefix, list(results), list(guides)
+        self.shared, self.own = shared, own
         self.cache = DynamicCache()
-        padded = [[0] * (longest - len(ids)) + list(ids) for ids in own]
-        self.ids_BL = torch.tensor(padded, device=model.device)
-        place_BL = torch.arange(longest, device=model.device) - pads_B[:, None]
-        self.query_BL = torch.where(place_BL >= 0, shared + place_BL, _PAD)
-        self.key_BA = self.query_BL
+        self.query_BL = self.key_BA = torch.empty(0, 0, dtype=torch.long, device=model.device)
 
     def run(self, max_new_tokens: int, stop_ids: frozenset[int]) -> None:
         """Fill the results."""
-        for _ in range(max_new_tokens):
-            token_B = self._step()
+        logits_BV = self._read()
+        for left in reversed(range(max_new_tokens)):
+            token_B = self._choose(logits_BV)
             for row, (result, token) in enumerate(zip(self.live, token_B.tolist(), strict=True)):
                 if token in stop_ids:
                     result.stopped = True
@@ -217,25 +222,56 @@ class _Batch:
                     result.ids.append(token)
                     if self.guides:
                         self.guides[row].take(token)
-            if all(r.stopped for r in self.live):
+            if not left or all(r.stopped for r in self.live):
                 return
-            self.ids_BL = token_B[:, None]
             self.query_BL = self.query_BL[:, -1:] + 1
             self.key_BA = torch.cat((self.key_BA, self.query_BL), dim=1)
-            self._drop_finished()
+            token_B = self._drop_finished(token_B)
+            sight = _Sight(self.prefix, self.query_BL, self.key_BA)
+            logits_BV = self._forward(token_B[:, None], sight, self.cache)
 
-    def _step(self) -> Tensor:
+    def _read(self) -> Tensor:
+        """Compute the prompts into the cache; the logits behind each, [B, V]."""
+        lengths = [len(ids) for ids in self.own]
+        logits, sights, caches = [], [], []
+        for rows in batches(range(len(lengths)), lengths, len(lengths), _READ):
+            ids_BL, sight = self._padded([self.own[row] for row in rows])
+            sights.append(sight)
+            caches.append(DynamicCache())
+            logits.append(self._forward(ids_BL, sight, caches[-1]))
+        width = max(lengths)
+        self.query_BL = self.key_BA = torch.cat([_widen(s.query_BL, width, 1, _PAD) for s in sights])
+        for number, layers in enumerate(zip(*caches, strict=True)):
+            keys, values = (torch.cat([_widen(layer[i], width, 2, 0) for layer in layers]) for i in (0, 1))
+            self.cache.update(keys, values, number)
+        return torch.cat(logits)
+
+    def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, _Sight]:
+        """Token ids, padded on the left, and what they see."""
+        longest, device = max(map(len, prompts)), self.model.device
+        ids_BL = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts], device=device)
+        pads_B = torch.tensor([longest - len(ids) for ids in prompts], device=device)
+        place_BL = torch.arange(longest, device=device) - pads_B[:, None]
+        query_BL = torch.where(place_BL >= 0, self.shared + place_BL, _PAD)
+        return ids_BL, _Sight(self.prefix, query_BL, query_BL)
+
+    def _forward(self, ids_BL: Tensor, sight: _Sight, cache: DynamicCache) -> Tensor:
+        """The logits behind the last token of each row, [B, V]; keys and values go to the cache."""
         # An index copies the states; a slice would make torch copy the head's weights to each row.
-        last = torch.tensor([self.ids_BL.shape[1] - 1], device=self.ids_BL.device)
+        last = torch.tensor([ids_BL.shape[1] - 1], device=ids_BL.device)
         output = self.model(
-            input_ids=self.ids_BL,
-            position_ids=self.query_BL.where(self.query_BL < _PAD, 0),
-            past_key_values=self.cache,
+            input_ids=ids_BL,
+            position_ids=sight.query_BL.where(sight.query_BL < _PAD, 0),
+            past_key_values=cache,
             use_cache=True,
             logits_to_keep=last,
-            sight=_Sight(self.prefix, self.query_BL, self.key_BA),
+            sight=sight,
         )
         logits_BV: Tensor = output.logits[:, -1]
+        return logits_BV
+
+    def _choose(self, logits_BV: Tensor) -> Tensor:
+        """The most likely token of each row, of those that its guide allows."""
         if self.guides:
             logits_BV = logits_BV.masked_fill(~self._allowed(logits_BV.shape[1]), float("-inf"))
         return logits_BV.argmax(dim=-1)
@@ -245,14 +281,23 @@ class _Batch:
         ended_V = torch.ones(size, dtype=torch.bool)
         rows = zip(self.live, self.guides, strict=True)
         masks = [ended_V if result.stopped else guide.allowed(size) for result, guide in rows]
-        return torch.stack(masks).to(self.ids_BL.device)
+        return torch.stack(masks).to(self.model.device)
 
-    def _drop_finished(self) -> None:
+    def _drop_finished(self, token_B: Tensor) -> Tensor:
+        """The tokens of the rows that go on."""
         keep = [i for i, r in enumerate(self.live) if not r.stopped]
         if len(keep) > len(self.live) / 2:
-            return
-        index = torch.tensor(keep, device=self.ids_BL.device)
+            return token_B
+        index = torch.tensor(keep, device=token_B.device)
         self.cache.batch_select_indices(index)
-        self.ids_BL, self.query_BL, self.key_BA = self.ids_BL[index], self.query_BL[index], self.key_BA[index]
+        self.query_BL, self.key_BA = self.query_BL[index], self.key_BA[index]
         self.live = [self.live[i] for i in keep]
         self.guides = [self.guides[i] for i in keep] if self.guides else []
+        return token_B[index]
+
+
+def _widen(x: Tensor, width: int, dim: int, value: int) -> Tensor:
+    """Pads before a dimension, up to `width`."""
+    shape = list(x.shape)
+    shape[dim] = width - shape[dim]
+    return torch.cat((x.new_full(shape, value), x), dim)

@@ -72,6 +72,20 @@ def test_equals_plain_generate(family, shared):
     assert any(answer.stopped for answer in answers)
 
 
+@pytest.mark.parametrize("family", MODELS)
+def test_prompts_read_a_few_at_a_time_go_on_together(family):
+    """Sixty rows of 20 to 79 tokens are more than are read at a time, and padded to different lengths."""
+    model = MODELS[family]()
+    calls = room_for(model, 60, AssertionError())
+    generator = torch.Generator().manual_seed(3)
+    prompts = [[3, 4, *torch.randint(3, 40, (n,), generator=generator).tolist()] for n in range(20, 80)]
+    answers = generate(model, prompts, max_new_tokens=4, stop_ids=[39], batch_size=60)
+    own = len(calls) - (family != "short window")  # its prefix is not computed apart
+    assert own >= 5 and max(calls) == 60
+    for place in range(0, 60, 7):
+        assert answers[place].ids == alone(model, prompts[place], 4, [39])
+
+
 def test_equal_prompts_and_none():
     model = MODELS["llama"]()
     same = generate(model, [[3, 4, 5]] * 3, max_new_tokens=4, stop_ids={39}, batch_size=2)
