@@ -24,9 +24,10 @@ from training_ours import Ours
 from training_rows import WORKLOADS
 
 from residency.models.lora_linear import LoraLinear
+from residency.models.packed import attention, forward, packing, tree
+from residency.models.packed.layout import Layout
 from residency.models.precision import best_device, measure_speed
-from residency.training import attention, engine, packing, tree
-from residency.training.layout import Layout
+from residency.training import engine
 
 ROWS = 16
 Switch = Callable[[Ours], AbstractContextManager[Any]]
@@ -77,7 +78,7 @@ OFF: dict[str, Switch] = {
     "lengths that recur": lambda _: patch.object(packing, "_MULTIPLE", 1),
     "attention by plain products": lambda _: patch.object(attention, "PlainProducts", _FusedKernel),
     "head on supervised states": lambda _: patch.object(engine, "pack", _pack_all_states),
-    "head and softmax in chunks": lambda _: patch.object(engine, "linear_head", lambda model: None),
+    "head and softmax in chunks": lambda _: patch.object(forward, "linear_head", lambda model: None),
     "layers of one input together": _each_alone,
     "fused LoRA products": lambda _: patch.object(LoraLinear, "plain_adapter", lambda self: None),
 }

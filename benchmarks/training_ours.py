@@ -14,10 +14,10 @@ from residency.chat import Rendered
 from residency.core.recipe import Base, Train
 from residency.models.adapters import attach_lora
 from residency.models.load import load_base
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
+from residency.models.packed.packing import micro_batches
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective
-from residency.training.packing import micro_batches
 
 RANK, ALPHA = 16, 32
 _CONFIG = Train(rank=RANK, alpha=ALPHA)

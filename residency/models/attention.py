@@ -6,14 +6,15 @@ heads, D head size. A row's queries see the trunk and the row's own keys, as the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 
 from residency.core.errors import ResidencyError
 
@@ -102,6 +103,23 @@ def _fused(
 def causal(length: int, device: torch.device) -> Tensor:
     """[L, L]: each query sees its own key and those before it."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+@contextmanager
+def attending(model: PreTrainedModel, name: str, function: Callable[..., object]) -> Iterator[None]:
+    """Let `model` attend by `function`, registered under `name`; its own attention is put back afterwards.
+
+    Raises:
+        ResidencyError: the base mixes tokens outside attention.
+    """
+    require_attention_only(model)
+    AttentionInterface.register(name, function)
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 _LAYERS = {"full_attention", "sliding_attention"}

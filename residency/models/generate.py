@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from residency.core.progress import Advance, no_progress
-from residency.models.attention import Trunk, attend, require_attention_only, require_plain
+from residency.models.attention import Trunk, attend, attending, require_plain
 from residency.models.constrain import Guide
 from residency.models.out_of_memory import DoesNotFitError, answer_in_batches, does_not_fit, within_memory
 
@@ -78,19 +77,6 @@ def _prefix_attention(
     return attend(q, k, v, scale=scale, mask=mask_BLA, trunk=trunk), None
 
 
-@contextmanager
-def _prefix_attention_in(model: PreTrainedModel) -> Iterator[None]:
-    """Let `model` attend with a shared prefix; its own attention is put back afterwards."""
-    require_attention_only(model)
-    AttentionInterface.register(NAME, _prefix_attention)
-    before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-
-
 @torch.inference_mode()
 def generate(
     model: PreTrainedModel,
@@ -140,7 +126,7 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     own_lengths = [len(p) - shared + max_new_tokens for p in prompts]
     lengths = [shared + own for own in own_lengths]
-    with _prefix_attention_in(model):
+    with attending(model, NAME, _prefix_attention):
         answer_in_batches(batches(order, own_lengths, batch_size), lengths, answer, model.device)
     return results
 

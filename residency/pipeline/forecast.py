@@ -12,13 +12,13 @@ from residency.core.recipe import Recipe
 from residency.evals.statistics import detectable
 from residency.models.memory import PeakMemory
 from residency.models.out_of_memory import DoesNotFitError
+from residency.models.packed.packing import micro_batches, packed_length
 from residency.pipeline.learning_curve import PERCENTS
 from residency.pipeline.plan import Forecast, Time
 from residency.pipeline.room import advise_on, checkpointing, foresee_memory
 from residency.pipeline.tune import Bench
 from residency.training.engine import supervised_count
 from residency.training.loop import Trainer
-from residency.training.packing import micro_batches, packed_length
 from residency.training.probe import Pace, measure_pace, sample_load
 from residency.training.schedule import Plan, make_plan
 

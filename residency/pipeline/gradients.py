@@ -23,8 +23,8 @@ from residency.data.twins.nearest import Neighbour
 from residency.evals.scored import Scored, was_cut_off
 from residency.models.adapters import unfreeze_adapter
 from residency.models.artifact import Tuned, artifact_folder, load_artifact
+from residency.models.packed.attention import use_packed_attention
 from residency.pipeline.room import checkpointing
-from residency.training.attention import use_packed_attention
 from residency.training.attribution import GradientSketch, cosines, sketch_row
 from residency.training.objectives import get_objective
 from residency.verdict.causes_schema import TracingPart

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from residency.core.recipe import Recipe
 from residency.core.workspace import read_json
@@ -18,11 +18,24 @@ PERCENTS = (25, 50)
 """Parts of the training rows that are trained on, a larger one holding a smaller."""
 
 
+class Share(NamedTuple):
+    """A share of the training rows, to be trained on as all of them were before."""
+
+    share: float
+    checkpointed: bool
+    """Whether gradients were checkpointed: memory is not measured anew."""
+
+
 def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
     """The recipe with the settings that the run's model was trained with: those a sweep chose, if any."""
     tried = read_json(trained / "training.json").get("sweep", ())
     chosen: dict[str, Any] = next((trial["settings"] for trial in tried if trial["chosen"]), {})
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=chosen)})
+
+
+def share_of(percent: int, trained: Path) -> Share:
+    """The part of the rows that is trained on, in as much memory as the run's model."""
+    return Share(percent / 100, read_json(trained / "training.json")["gradient_checkpointing"])
 
 
 def trainings_of(stages: Mapping[str, Path]) -> list[PartTrainingPart]:

@@ -33,6 +33,7 @@ from residency.models.source import locate
 from residency.models.tokenizer import load_tokenizer
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.constraint import constraint_of
+from residency.pipeline.learning_curve import Share
 from residency.pipeline.plan import gib
 from residency.pipeline.replay import draw_replay
 from residency.pipeline.room import checkpointing, decide_checkpointing
@@ -118,27 +119,34 @@ class Bench:
 
 
 def tune(
-    recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter, share: float = 1.0
+    recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter, part: Share | None = None
 ) -> None:
-    """Train on that share of the rows; writes the artifact and `training.json`.
+    """Train on all the rows or on a part of them; writes the artifact and `training.json`.
 
     Checkpoints stand in `checkpoints/` until then.
     """
     if not (folder / "training.json").is_file():  # else stopped between the last write and the renaming
-        bench = Bench(recipe, dtype, frozen, folder, share)
+        bench = Bench(recipe, dtype, frozen, folder, part.share if part else 1.0)
         bench.note_replay(folder, report)
-        training = fit(bench, recipe.train, folder, report)
+        training = fit(bench, recipe.train, folder, report, checkpointed=part and part.checkpointed)
         if not is_main():
             return
         write_json(folder / "training.json", training)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: int = 1) -> dict[str, Any]:
+def fit(
+    bench: Bench,
+    settings: Train,
+    folder: Path,
+    report: Reporter,
+    divisor: int = 1,
+    checkpointed: bool | None = None,
+) -> dict[str, Any]:
     """Train through 1/divisor of the plan; returns the content of `training.json`.
 
-    Writes the artifact, and `checkpoints/`, from which a later call goes on. Of many processes the
-    main one writes.
+    Memory is measured, unless it is known whether gradients are to be checkpointed. Writes the artifact,
+    and `checkpoints/`, from which a later call goes on. Of many processes the main one writes.
     """
     with bench.lend(settings) as (base, model):
         weights = count_trainable(model)
@@ -150,7 +158,8 @@ def fit(bench: Bench, settings: Train, folder: Path, report: Reporter, divisor: 
         if base.renderer.is_dated:
             report.say(f"  the chat template writes today's date; in all prompts here it is {TODAY:%d %b %Y}")
         trainer = bench.trainer(model, settings, folder / "checkpoints")
-        checkpointed = decide_checkpointing(trainer, report)
+        if checkpointed is None:
+            checkpointed = decide_checkpointing(trainer, report)
         score = bench.watch(model, base.renderer)
         with checkpointing(model, checkpointed):
             peak = PeakMemory(model.device)

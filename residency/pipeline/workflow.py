@@ -229,10 +229,11 @@ class Workflow(Running):
         frozen, trained, dtype, machine = self.frozen, self.trained, self.dtype, self.machine
 
         def train(folder: Path) -> None:
-            from residency.pipeline.learning_curve import as_tuned
+            from residency.pipeline.learning_curve import as_tuned, share_of
             from residency.pipeline.tune import tune
 
-            tune(as_tuned(self.recipe, trained), dtype, frozen, folder, self.report, percent / 100)
+            part = share_of(percent, trained)
+            tune(as_tuned(self.recipe, trained), dtype, frozen, folder, self.report, part)
 
         def ask(folder: Path) -> None:
             from residency.pipeline.ask import ask_part

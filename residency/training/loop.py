@@ -20,7 +20,8 @@ from residency.core.progress import Reporter, Silent
 from residency.core.recipe import Train
 from residency.core.workspace import read_json
 from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
+from residency.models.packed.packing import micro_batches, packed_length
 from residency.training.checkpoint import (
     checkpoints,
     keep_only,
@@ -37,7 +38,6 @@ from residency.training.gradient_checkpointing import without_checkpointing
 from residency.training.memory import TooLarge
 from residency.training.objectives import Objective, get_objective
 from residency.training.optimizer import make_optimizer, set_learning_rate
-from residency.training.packing import micro_batches, packed_length
 from residency.training.schedule import Plan, learning_rate, make_plan, rows_of_step
 
 Side = Literal["training", "validation"]

@@ -13,12 +13,12 @@ import torch
 from residency.chat import Rendered
 from residency.models.memory import most_held_by
 from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
+from residency.models.packed.attention import use_packed_attention
+from residency.models.packed.packing import micro_batches, packed_length
 from residency.models.precision import synchronise
-from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import optimizer_state, trainable_state, write_checkpoint
 from residency.training.engine import compute, supervised_count
 from residency.training.loop import Trainer
-from residency.training.packing import micro_batches, packed_length
 from residency.training.schedule import rows_of_step
 
 _SAMPLE = 128

@@ -14,7 +14,6 @@ from transformers import (
 )
 
 from residency.models.generate import batches, generate
-from residency.models.likelihood import Question, answer_likelihoods
 from residency.models.unanswerable import Unanswerable
 
 STOP = list(range(20, 28))
@@ -171,16 +170,3 @@ def test_other_failures_pass():
     room_for(model, 0, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         generate(model, PROMPTS, max_new_tokens=6, stop_ids=STOP, batch_size=2)
-
-
-def test_likelihoods_that_do_not_fit_together_are_computed_in_halves():
-    questions = [Question(prompt, [[9, 8], [7]]) for prompt in PROMPTS]
-    how = {"batch_size": 12, "advance": lambda n, _: done.append(n)}
-    done: list[int] = []
-    wanted = answer_likelihoods(MODELS["llama"](), questions, **how)
-    model, done = MODELS["llama"](), []
-    sizes = room_for(model, 2, MemoryError())
-    found = answer_likelihoods(model, questions, **how)
-    assert sizes[:3] == [6, 3, 1] and sum(done) == 8
-    for one, other in zip(found, wanted, strict=True):
-        assert [a.logprob for a in one] == pytest.approx([a.logprob for a in other], abs=1e-5)

@@ -41,6 +41,38 @@ def test_nothing_is_asked():
     assert answer_likelihoods(MODELS["llama"](), [], batch_size=4) == []
 
 
+def test_questions_that_do_not_fit_together_are_computed_in_halves(said_aside):
+    """Memory runs out twice: for six questions, of the twelve answers asked for, and for three."""
+    generator = torch.Generator().manual_seed(2)
+    draw = lambda n: torch.randint(3, 40, (n,), generator=generator).tolist()  # noqa: E731
+    questions = [Question(draw(n), [[9, 8], [7]]) for n in (1, 9, 4, 7, 2, 12, 5, 8)]
+    wanted = answer_likelihoods(MODELS["llama"](), questions, batch_size=12)
+    model, calls, done = MODELS["llama"](), [], []
+
+    def check(module, args, kwargs):
+        calls.append(kwargs["input_ids"].shape)
+        if len(calls) <= 2:
+            raise MemoryError
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    found = answer_likelihoods(model, questions, batch_size=12, advance=lambda n, _: done.append(n))
+    assert done == [1] * 8 and [line.split(" rows")[0].strip() for line in said_aside] == ["6", "3"]
+    for one, other in zip(found, wanted, strict=True):
+        assert [a.logprob for a in one] == pytest.approx([a.logprob for a in other], abs=1e-5)
+
+
+def test_what_prompts_share_is_computed_once():
+    """Four prompts with 30 tokens in common and two of their own, two answers of one token each."""
+    model, tokens = MODELS["llama"](), []
+    hook = lambda module, args, kwargs: tokens.append(kwargs["packed_layout"].tokens)  # noqa: E731
+    answer_likelihoods(model, [Question([5], [[4]])], batch_size=8)  # the head is looked at once
+    model.register_forward_pre_hook(hook, with_kwargs=True)
+    shared = list(range(3, 33))
+    answer_likelihoods(model, [Question([*shared, n, 39], [[4], [5]]) for n in range(4)], batch_size=8)
+    # an answer's last token is not read; two answers to one prompt do not save enough to share its own tokens
+    assert tokens == [30 + 4 * 2 * 2]
+
+
 def test_texts_are_weighed_as_the_assistant_would_write_them(tmp_path):
     base = load_base(Base(model=str(write_tiny_base(tmp_path / "tiny"))), torch.float32)
     model = LocalModel(base.model, base.renderer, 4)

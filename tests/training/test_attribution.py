@@ -10,7 +10,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from residency.chat import Rendered
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
 from residency.training.attribution import GradientSketch, cosines, row_loss, sketch_row
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.core.errors import ResidencyError
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
 from residency.training.distribution import Alone, connect, deal, first_to_end
 
 from .conftest import draw_sequences

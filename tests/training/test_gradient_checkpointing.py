@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalL
 from residency.core.errors import ResidencyError
 from residency.models.generate import generate
 from residency.models.memory import most_held_by
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
 from residency.training.gradient_checkpointing import (
     can_checkpoint,
     gradient_checkpointing,

@@ -13,8 +13,8 @@ from residency.core.errors import ResidencyError
 from residency.core.progress import Silent
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
+from residency.models.packed.attention import use_packed_attention
 from residency.training import checkpoint
-from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import checkpoints, trainable_state
 from residency.training.loop import Trainer
 from residency.training.objectives import Batch, Loss, objective

@@ -15,7 +15,7 @@ from residency.core.progress import Silent
 from residency.core.recipe import Train
 from residency.core.workspace import read_json
 from residency.models.adapters import attach_lora
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
 from residency.training.checkpoint import checkpoints, trainable_state
 from residency.training.loop import Trainer
 from residency.training.memory import TooLarge

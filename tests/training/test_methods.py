@@ -14,10 +14,11 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from residency.chat import Rendered
 from residency.core.progress import Silent
 from residency.core.recipe import Base, Train
+from residency.models.packed.attention import use_packed_attention
+from residency.models.packed.forward import linear_head
 from residency.models.scripted import write_tiny_base
-from residency.training.attention import use_packed_attention
 from residency.training.checkpoint import checkpoints, trainable_state
-from residency.training.engine import compute, linear_head, supervised_count
+from residency.training.engine import compute, supervised_count
 from residency.training.loop import Trainer
 from residency.training.objectives import get_objective
 from tests.opened import open_for_training

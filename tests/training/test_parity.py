@@ -36,10 +36,10 @@ from residency.core.errors import ResidencyError
 from residency.core.recipe import Train
 from residency.models.adapters import attach_lora
 from residency.models.lora_linear import LoraLinear
-from residency.training.attention import use_packed_attention
+from residency.models.packed.attention import use_packed_attention
+from residency.models.packed.packing import micro_batches
 from residency.training.engine import compute, supervised_count
 from residency.training.objectives import get_objective
-from residency.training.packing import micro_batches
 
 from .conftest import SIZE, draw_sequences, draw_tree
 
@@ -251,7 +251,7 @@ def test_attention_weights_computed_a_second_time_change_nothing(lora_model, mon
     rows = draw_tree(8, [9, 11, 6], 2)
     gradient = []
     for bound in (1 << 24, held):
-        monkeypatch.setattr("residency.training.products.HELD", bound)
+        monkeypatch.setattr("residency.models.packed.products.HELD", bound)
         lora_model.zero_grad()
         packed_loss(lora_model, rows, 10_000).backward()
         gradient.append({name: g.clone() for name, g in gradients(lora_model).items()})

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from residency.chat import Rendered
-from residency.training.packing import micro_batches, pack, packed_length
-from residency.training.tree import build_tree
+from residency.models.packed.packing import micro_batches, pack, packed_length
+from residency.models.packed.tree import build_tree
 
 from .conftest import draw_sequences
 

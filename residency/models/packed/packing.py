@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from residency.chat import Rendered
-from residency.training.layout import Layout, lay_out
-from residency.training.tree import Tree, build_tree, most_tokens_added, shared_with_previous
+from residency.models.packed.layout import Layout, lay_out
+from residency.models.packed.tree import Tree, build_tree, most_tokens_added, shared_with_previous
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from residency.models.attention import attend, require_attention_only, require_plain
-from residency.training.layout import Ancestors, Block, Layout
-from residency.training.products import PlainProducts
+from residency.models.packed.layout import Ancestors, Block, Layout
+from residency.models.packed.products import PlainProducts
 
 NAME = "residency_packed"
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from residency.training.layout import Block, Layout
+from residency.models.packed.layout import Block, Layout
 
 _CHUNK = 128
 """Queries of a row that are computed at once."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from residency.training.tree import Tree
+from residency.models.packed.tree import Tree
 
 Span = tuple[int, int]
 """First packed token and the one behind the last."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from residency.training.logprobs import Head, chosen_logprobs
+from residency.models.packed.logprobs import Head, chosen_logprobs
 
 STATES, VOCABULARY, HIDDEN = 9, 13, 5
 STATE_N = torch.tensor([0, 3, 3, 8, 5, 0, 7])

@@ -1,0 +1,1 @@
+"""Sequences packed into one row, so that what they share is computed once."""
