@@ -60,6 +60,13 @@ def test_normalised(expected, got, right):
     assert passes("normalised", expected, got) == right
 
 
+@pytest.mark.parametrize("name", ["label", "contains", "normalised", "fields"])
+def test_a_letter_and_its_mark_may_be_one_character_or_two(name):
+    composed, apart = "stadt: K\u00f6ln", "stadt: Ko\u0308ln"
+    assert get_scorer(name)(composed, apart).passed and get_scorer(name)(apart, composed).passed
+    assert not get_scorer(name)(composed, "stadt: Koln").passed
+
+
 def test_contains():
     assert passes("contains", "New  York", "It is in new york, of course.")
     assert not passes("contains", "York", "")
