@@ -27,7 +27,7 @@ _DAMPING = 60
 
 def document_files(folder: Path) -> list[Path]:
     """The documents in the folder and the folders in it, by name."""
-    return sorted(file for file in folder.rglob("*") if file.suffix in ENDINGS and file.is_file())
+    return sorted(f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
 
 
 def read_passages(folder: Path) -> list[Passage]:
@@ -41,9 +41,10 @@ def read_passages(folder: Path) -> list[Passage]:
         for file in document_files(folder)
         for name, text in _documents(file, file.relative_to(folder).as_posix())
         for number, piece in enumerate(cut(text), 1)
+        if _words(piece)
     ]
     if not passages:
-        fix = f"Put files there that end in {', '.join(ENDINGS)}, or take the key out."
+        fix = f"Put files with text there that end in {', '.join(ENDINGS)}, or take the key out."
         raise ResidencyError("This folder holds no documents.", f"candidates.documents: {folder}", fix)
     return passages
 
@@ -117,10 +118,10 @@ def _documents(file: Path, name: str) -> Iterator[tuple[str, str]]:
     except (UnicodeDecodeError, OSError):
         what = "The document cannot be read as UTF-8."
         raise ResidencyError(what, str(file), "Save it as UTF-8.") from None
-    if file.suffix != ".jsonl":
+    if file.suffix.lower() != ".jsonl":
         yield name, content
         return
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(content.split("\n"), 1):  # a text may hold other marks that end lines
         if line.strip():
             yield f"{name}:{number}", _text_of(line, f"{file}:{number}")
 
@@ -128,7 +129,7 @@ def _documents(file: Path, name: str) -> Iterator[tuple[str, str]]:
 def _text_of(line: str, place: str) -> str:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         row = None
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):

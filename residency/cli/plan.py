@@ -56,11 +56,11 @@ def _amounts(forecast: Forecast) -> list[tuple[str, str]]:
 def _test(forecast: Forecast) -> str:
     """What the test rows can tell, before anything is asked of them."""
     told = (
-        f"{'none' if least is None else f'{100 * least:.1f} points'} where two candidates disagree on "
-        f"{100 * differ:.0f} % of them"
+        f"{'no difference' if least is None else f'a difference of {100 * least:.1f} points'} where two "
+        f"candidates disagree on {100 * differ:.0f} % of them"
         for differ, least in forecast.detectable.items()
     )
-    return f"{forecast.test_rows:,} rows tell a difference of {', '.join(told)}"
+    return f"{forecast.test_rows:,} rows tell {', '.join(told)}"
 
 
 def _memory(memory: Memory) -> list[tuple[str, str]]:

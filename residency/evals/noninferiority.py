@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 
 from scipy import special
 
+from residency.evals.statistics import holm
+
 Regression = Literal["not worse", "worse", "cannot tell"]
 
 
@@ -32,6 +34,8 @@ class NonInferiority(NamedTuple):
     """One-sided upper bound of `difference`."""
     p: float
     """Of the hypothesis that tuned is worse by the margin or more."""
+    p_no_loss: float
+    """Of the hypothesis that tuned is not worse at all; small where `high` is below 0."""
     verdict: Regression
 
 
@@ -49,8 +53,21 @@ def noninferiority(
     z = float(special.ndtri(confidence))
     low, high = _bound(gained, lost, n, z), -_bound(lost, gained, n, z)
     verdict: Regression = "not worse" if low > -margin else "worse" if high < 0 else "cannot tell"
-    p = p_of_loss(gained, lost, n, margin)
-    return NonInferiority(n, sum(base), sum(tuned), (gained - lost) / n, low, high, p, verdict)
+    p, p_no_loss = p_of_loss(gained, lost, n, margin), p_of_loss(lost, gained, n, 0)
+    return NonInferiority(n, sum(base), sum(tuned), (gained - lost) / n, low, high, p, p_no_loss, verdict)
+
+
+def corrected(found: Sequence[NonInferiority], confidence: float) -> list[NonInferiority]:
+    """With `worse` only where it holds by Holm's correction over all of `found`, else `cannot tell`.
+
+    Of several suites, one is else called worse by chance alone. `not worse` needs no correction: it is said
+    of all together only where it holds for each.
+    """
+    adjusted = holm([one.p_no_loss for one in found])
+    return [
+        one._replace(verdict="cannot tell") if one.verdict == "worse" and p >= 1 - confidence else one
+        for one, p in zip(found, adjusted, strict=True)
+    ]
 
 
 def p_of_loss(gained: float, lost: float, n: float, margin: float) -> float:

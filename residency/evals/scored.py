@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from residency.core.errors import ResidencyError
 from residency.core.records import Completion, Example
@@ -27,6 +29,8 @@ _CUT_OFF = "; cut off after "
 class Scored:
     """One answer with its score and cost; every figure of the verdict comes from these."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, revalidate_instances="always")
+
     candidate: str
     split: Split
     example_id: str
@@ -36,12 +40,12 @@ class Scored:
     """The last user turn."""
     expected: str
     got: str
-    score: float
+    score: Annotated[float, Field(ge=0, le=1)]
     passed: bool
     reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    completion_tokens: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
     parts: dict[str, bool] = field(default_factory=dict)
     """Each part of the expected answer that the scorer tells apart, and whether it was right."""
     cluster: str = ""
@@ -70,7 +74,22 @@ def read_scored(file: Path) -> list[Scored]:
         ResidencyError: it is missing or damaged.
     """
     with reading(file):
-        return [Scored.from_json(row) for row in read_jsonl(file)]
+        return [_checked(number, row) for number, row in enumerate(read_jsonl(file), 1)]
+
+
+def _checked(number: int, row: Mapping[str, Any]) -> Scored:
+    """The row in line `number`; a ValueError tells what in it is of another type or out of bounds."""
+    try:
+        return _form().validate_python(Scored.from_json(row))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise ValueError(f"line {number}, {place}: {fault['msg']}") from None
+
+
+@cache
+def _form() -> TypeAdapter[Scored]:
+    return TypeAdapter(Scored)
 
 
 def score_rows(

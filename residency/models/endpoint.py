@@ -30,7 +30,7 @@ from residency.models.unanswerable import TooLong
 
 _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT = 120.0
-"""Seconds; a server that wants to be left alone for longer is not waited for."""
+"""Seconds between two calls; a server that wants to be left alone for longer is not waited for."""
 _NOT_NEEDED = ("max_tokens", "seed", "temperature")
 """Parameters that a server may refuse, and is then asked without."""
 _ELSEWHERE = {"max_tokens": "max_completion_tokens"}
@@ -166,9 +166,11 @@ class Client:
             except (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL) as error:
                 problem = str(error) or type(error).__name__
                 fix = f"Is the address right, and the server up? {_AGAIN}"
-            except (ValueError, LookupError, TypeError, AttributeError):
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 problem = words_of(told) or "what came is no chat completion"
                 fix = "Correct the address: it often ends in /v1."
+                if isinstance(error, json.JSONDecodeError) and told.lstrip().startswith("{"):
+                    problem, fix = "its JSON breaks off, or is none", f"Does a proxy cut answers? {_AGAIN}"
             else:
                 if self._goes_without(response.status_code, told, sent):
                     continue
@@ -186,7 +188,7 @@ class Client:
             if tries == self.endpoint.retries:
                 self._give_up(problem, fix)
             if asked_for is None:
-                self.sleep(2.0**tries)
+                self.sleep(min(2.0**tries, _LONGEST_WAIT))
             else:
                 self._resume = max(self._resume, time.monotonic() + asked_for)
             tries += 1

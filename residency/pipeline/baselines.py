@@ -44,7 +44,7 @@ def baselines(
         choices.append(_choose_shots(recipe, instructions, model, sides, report))
         k = int(choices[-1].chosen)
     found: list[Candidate] = [*prompted(recipe, instructions, model, sides.train, k)]
-    if _wants_classifier(recipe, sides.train):
+    if _wants_classifier(recipe, sides.train, report):
         classifier, choice = _classifier(recipe, sides, report)
         found.append(classifier)
         choices.append(choice)
@@ -104,9 +104,15 @@ def _choose_shots(
     )
 
 
-def _wants_classifier(recipe: Recipe, train: Sequence[Example]) -> bool:
-    wanted, answers = recipe.candidates.classifier, [row.answer for row in train]
-    return len(set(answers)) > 1 and (wanted == "on" or (wanted == "auto" and labels_of(answers) is not None))
+def _wants_classifier(recipe: Recipe, train: Sequence[Example], report: Reporter) -> bool:
+    """Whether there is a classifier; says so where one would be and there is nothing to tell apart."""
+    wanted, answers = recipe.candidates.classifier, [row.answer.strip() for row in train]
+    if wanted == "off" or (wanted == "auto" and labels_of(answers) is None):
+        return False
+    if len(set(answers)) > 1:
+        return True
+    report.say("  no classifier: the training rows all have the same answer")
+    return False
 
 
 def _classifier(recipe: Recipe, sides: Sides, report: Reporter) -> tuple[Classifier, ChoicePart]:

@@ -32,6 +32,10 @@ def require_known(recipe: Recipe) -> None:
         needs.append(require_bitsandbytes)
     if recipe.candidates.similarity == "meaning":
         needs.append(require_encoder)
+    if recipe.candidates.documents:
+        from residency.candidates.documents import read_passages
+
+        needs.append(partial(read_passages, recipe.candidates.documents))
     if recipe.task.schema_file:
         from residency.models.constrain import read_schema, require_llguidance
 

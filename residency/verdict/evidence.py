@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isclose
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
+from residency.evals.scorers.score import quote
 from residency.verdict import reasons
 from residency.verdict.advice import advise
 from residency.verdict.advice_schema import AdvicePart
@@ -106,5 +108,12 @@ def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
     elif isinstance(one, float) and isinstance(other, float):
         if not isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             yield f"{path}: {one}, and {other}"
+    elif isinstance(one, list) and isinstance(other, list):
+        yield f"{path}: {len(one)} entries, and {len(other)}"
     elif one != other:
-        yield f"{path}: {one}, and {other}"
+        yield f"{path}: {_shown(one)}, and {_shown(other)}"
+
+
+def _shown(value: Any) -> str:
+    """The value on one line, cut where it is long."""
+    return quote(value) if isinstance(value, str) else shorten(str(value), 80, placeholder=" …")

@@ -270,7 +270,8 @@ class RegressionPart(Part):
     p: Share
     """Of the hypothesis that tuned is worse by the recipe's margin or more."""
     verdict: Regression
-    """`not worse`: the lower bound is above minus the margin; `worse`: it is not, and there is a loss."""
+    """`not worse`: the lower bound is above minus the margin; `worse`: it is not, and there is a loss, by
+    Holm's correction over the suites, and over all their kinds."""
 
 
 class VerdictPart(Part):

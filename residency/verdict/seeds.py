@@ -41,7 +41,8 @@ def across_seeds(reports: Sequence[Report], rows: Mapping[str, Sequence[Scored]]
         raise ResidencyError(what, ", ".join(rows), "Name runs on the same frozen test rows.")
     passes = [[float(seed[key].passed) for key in base] for seed in tuned]
     gained = [[seed[key].passed - float(base[key].passed) for key in base] for seed in tuned]
-    return AcrossSeeds(seed_spread(passes, confidence), best, seed_spread(gained, confidence))
+    share, difference = seed_spread(passes, confidence, (0, 1)), seed_spread(gained, confidence, (-1, 1))
+    return AcrossSeeds(share, best, difference)
 
 
 def _require_seeds_alone(reports: Sequence[Report]) -> None:

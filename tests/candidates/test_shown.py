@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from residency.candidates.documents import NearestPassages, cut, fuse, read_passages
@@ -166,8 +168,27 @@ def test_a_folder_is_read_with_its_folders_and_lines(tmp_path):
     (tmp_path / "in" / "a.md").write_text("# Title\n\nText.")
     (tmp_path / "b.jsonl").write_text('{"text": "first"}\n\n{"text": "third"}\n')
     (tmp_path / "c.pdf").write_text("not read")
+    (tmp_path / "D.TXT").write_text("By another system.")
     assert [(p.source, p.text) for p in read_passages(tmp_path)] == [
+        ("D.TXT#1", "By another system."),
         ("b.jsonl:1#1", "first"),
         ("b.jsonl:3#1", "third"),
         ("in/a.md#1", "# Title\n\nText."),
     ]
+
+
+@pytest.mark.parametrize("text", ["", " \n\n ", "!!! ???"])
+def test_a_folder_without_a_word_holds_no_documents(tmp_path, text):
+    (tmp_path / "a.md").write_text(text)
+    with pytest.raises(ResidencyError, match="holds no documents"):
+        read_passages(tmp_path)
+
+
+def test_marks_that_end_a_line_may_stand_within_a_document_of_a_jsonl_file(tmp_path):
+    text = "one\u2028two\x85three"
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False) + "\r\n")
+    assert [(p.source, p.text) for p in read_passages(tmp_path)] == [("a.jsonl:1#1", text)]
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"text": 1')
+    with pytest.raises(ResidencyError, match="no JSON object with a text") as caught:
+        read_passages(tmp_path)
+    assert caught.value.where.endswith("a.jsonl:2")

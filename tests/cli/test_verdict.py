@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from residency.core.workspace import read_json, write_json
+from residency.core.workspace import read_json, read_jsonl, write_json, write_jsonl
 from tests.pipeline.projects import Line
 
 
@@ -28,6 +28,36 @@ def test_a_report_that_was_changed_is_found_out(done, tmp_path):
     mistake = line("verdict", done.name).mistake()
     assert "candidates[0].passed" in mistake["what"]
     assert mistake["where"].endswith("report.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("score", 7, "line 1, score: Input should be less than or equal to 1"),
+        ("score", float("nan"), "line 1, score"),
+        ("passed", "yes", "line 1, passed: Input should be a valid boolean"),
+        ("prompt_tokens", "many", "line 1, prompt_tokens"),
+        ("parts", [1], "line 1, parts"),
+        ("nll", "low", "line 1, nll"),
+        ("split", "tset", "line 1, split"),
+        ("colour", "red", "'colour'"),
+    ],
+)
+def test_a_scored_row_of_another_form_is_told_by_its_line(done, tmp_path, key, value, said):
+    line = Line(done.line.folder, shutil.copytree(done.line.home, tmp_path / "home"))
+    file = line.home / "runs" / done.name / "scored.jsonl"
+    first, *others = read_jsonl(file)
+    write_jsonl(file, [{**first, key: value}, *others])
+    mistake = line("verdict", done.name).mistake()
+    assert said in mistake["what"] and mistake["where"].endswith("scored.jsonl")
+
+
+def test_rows_that_are_gone_are_told_in_few_words(done, tmp_path):
+    line = Line(done.line.folder, shutil.copytree(done.line.home, tmp_path / "home"))
+    file = line.home / "runs" / done.name / "scored.jsonl"
+    write_jsonl(file, [row for row in read_jsonl(file) if row["split"] != "validation"])
+    told = line("verdict", done.name).mistake()["what"]
+    assert "memorisation.sides: 3 entries, and 2" in told and len(told) < 400
 
 
 def test_two_seeds_are_taken_together(done, tmp_path):

@@ -102,6 +102,29 @@ def test_a_judge_needs_all_its_settings_and_a_golden_set(serve, tmp_path):
     assert server.calls == []
 
 
+def test_the_agreement_is_said_once(serve, tmp_path, said_aside):
+    grade = get_scorer("judge", judge=judge_of(serve(by_word), tmp_path, GOLDEN))
+    for answer in ("good", "bad"):
+        grade("wanted", answer)
+    assert said_aside == ["  the judge m agrees with the golden set by a kappa of 1.00 (20 answers)"]
+
+
+def test_a_golden_answer_may_hold_any_mark_and_files_must_be_text(serve, tmp_path):
+    server = serve(by_word)
+    judge = judge_of(server, tmp_path, GOLDEN)
+    assert judge.golden and judge.rubric
+    marked = json.dumps({**graded(20, True), "input": "one\u2028two\x85three"}, ensure_ascii=False)
+    judge.golden.write_text(judge.golden.read_text() + marked + "\n")
+    assert get_scorer("judge", judge=judge)("a", "good").passed
+    judge.rubric.write_text(" \n")
+    with pytest.raises(ResidencyError, match="rubric is empty"):
+        get_scorer("judge", judge=judge.model_copy(update={"model": "other"}))("a", "good")
+    judge.golden.write_bytes(b"\xff\xfe")
+    with pytest.raises(ResidencyError, match="not UTF-8") as caught:
+        get_scorer("judge", judge=judge.model_copy(update={"model": "third"}))("a", "good")
+    assert caught.value.where == str(judge.golden)
+
+
 def pair(number: int):
     better = ("answer", "expected", "equal")[number % 3]
     texts = {"answer": ("short", "a much longer one"), "expected": ("a much longer one", "short")}

@@ -79,6 +79,13 @@ def test_bounds_enclose_the_difference_and_agree_with_p(cells, confidence):
     assert -1 <= found.low <= found.difference <= found.high <= 1
     if abs(found.low + 0.1) > 1e-9:
         assert (found.low > -0.1) == (found.p < 1 - confidence)
+    if abs(found.high) > 1e-9:
+        assert (found.high < 0) == (found.p_no_loss < 1 - confidence)
+
+
+def test_p_of_no_loss_is_mcnemars_one_sided():
+    # of 12 lost and 3 gained: z = (3 - 12) / sqrt(15)
+    assert compare((60, 12, 3, 25)).p_no_loss == pytest.approx(stats.norm.cdf(-9 / math.sqrt(15)))
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0.10, 0.05), (0.08, 0.03)])

@@ -321,6 +321,22 @@ def test_seeds_that_make_no_difference():
     assert told.interval.high - told.mean == pytest.approx(half)
 
 
+def test_scores_that_are_all_the_same_leave_open_what_so_few_rows_do():
+    none_of_ten = stats.binomtest(0, 10).proportion_ci(0.95, "exact").high
+    assert seed_spread([[0] * 10] * 2, 0.95, (0, 1)).interval == pytest.approx((0, none_of_ten))
+    assert seed_spread([[1] * 10] * 2, 0.95, (0, 1)).interval == pytest.approx((1 - none_of_ten, 1))
+    # Ten rows on which nothing is gained leave as many open that gain 1 or lose 1; ten lost ones that gain 1.
+    ends = (-none_of_ten, none_of_ten)
+    assert seed_spread([[0] * 10] * 2, 0.95, (-1, 1)).interval == pytest.approx(ends)
+    assert seed_spread([[-1] * 10] * 2, 0.95, (-1, 1)).interval == pytest.approx((-1, -1 + 2 * none_of_ten))
+
+
+def test_the_interval_over_seeds_ends_at_the_bounds_of_a_score():
+    nearly = [[1] * 19 + [0], [1] * 20]
+    assert seed_spread(nearly, 0.95).interval.high > 1
+    assert seed_spread(nearly, 0.95, (0, 1)).interval.high == 1
+
+
 def test_kappa_is_sklearns():
     rng = random.Random(8)
     a = [rng.choice("xyz") for _ in range(50)]

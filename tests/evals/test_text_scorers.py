@@ -60,6 +60,13 @@ def test_normalised(expected, got, right):
     assert passes("normalised", expected, got) == right
 
 
+@pytest.mark.parametrize("name", ["label", "contains", "normalised", "fields"])
+def test_a_letter_and_its_mark_may_be_one_character_or_two(name):
+    composed, apart = "stadt: K\u00f6ln", "stadt: Ko\u0308ln"
+    assert get_scorer(name)(composed, apart).passed and get_scorer(name)(apart, composed).passed
+    assert not get_scorer(name)(composed, "stadt: Koln").passed
+
+
 def test_contains():
     assert passes("contains", "New  York", "It is in new york, of course.")
     assert not passes("contains", "York", "")
@@ -174,6 +181,8 @@ def test_a_schema_that_is_none_or_lies_elsewhere(tmp_path, schema):
 
 
 OWN = """
+import numpy as np
+from residency.evals.scorers import Score
 def ends_alike(expected, got):
     return expected[-1:] == got[-1:]
 def part(expected, got, prompt):
@@ -182,6 +191,10 @@ def broken(expected, got):
     return 1 / 0
 def wordy(expected, got):
     return "good"
+def above(expected, got):
+    return Score(2.0, True, "")
+def of_numpy(expected, got):
+    return np.bool_(True) if expected == got else np.float32(0.25)
 """
 
 
@@ -192,7 +205,10 @@ def test_a_function_of_the_users_own(tmp_path):
     part = get_scorer(f"{file}:part", Scoring(pass_mark=0.6))
     assert part("", "", "now, please") == (0.7, True, "", ())
     assert part("", "", "now").reason == "score 0.10, below the mark of 0.6"
-    for name, said in (("broken", "ZeroDivisionError"), ("wordy", "'good', which is no score")):
+    own = get_scorer(f"{file}:of_numpy")
+    assert own("a", "a") == (1.0, True, "", ()) and own("a", "b").value == 0.25
+    bad = [("broken", "ZeroDivisionError"), ("wordy", "'good', which is no score"), ("above", "is no score")]
+    for name, said in bad:
         with pytest.raises(ResidencyError, match=said):
             get_scorer(f"{file}:{name}")("a", "b")
 

@@ -99,6 +99,21 @@ def test_limits_for_good_and_errors_that_stay_are_not_asked_again():
         assert error.where.endswith("/v1/chat/completions")
 
 
+def test_waits_grow_no_longer_than_two_minutes():
+    waits: list[float] = []
+    refusal(failure(429), waits=waits, retries=10)
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]
+
+
+def test_an_answer_that_breaks_off_is_told_as_that_and_asked_for_again(cache):
+    whole = completion("a long answer")
+    error, calls = refusal(Said(200, whole.body[:40]), retries=1)
+    assert calls == 2 and "breaks off" in error.what and "proxy" in error.fix
+    assert not cache.exists()
+    with scripted(Said(200, whole.body[:-9]), whole) as served:
+        assert ask(served).content == "a long answer"
+
+
 def test_a_limit_that_stays_ends_after_the_retries():
     waits: list[float] = []
     error, calls = refusal(failure(429, "Slow down"), waits=waits)

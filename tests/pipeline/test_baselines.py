@@ -17,6 +17,7 @@ from residency.pipeline.baselines import Sides, baselines, retrievers
 from residency.verdict.decide import summarise
 from residency.verdict.ways import TUNED, TUNED_RETRIEVAL
 from tests.candidates.rows import row
+from tests.conftest import Said
 from tests.verdict.sample_report import judge
 
 COLOURS = ("red", "blue", "green", "black", "white")
@@ -88,6 +89,16 @@ def test_there_is_no_classifier_where_answers_are_no_labels():
         shares, _, _ = judged(recipe_with(classifier=wanted), NOBODY, often, looked_up(12, start=500))
         assert ("classifier" in shares) == there
     assert shares["classifier"] == 1
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("on", 1), ("auto", 1), ("off", 0)])
+def test_a_classifier_needs_two_answers_that_differ_in_more_than_blanks(wanted, said):
+    train = [row(i, f"case {i}", "yes" if i % 2 else "yes ") for i in range(20)]
+    report = Said()
+    recipe = recipe_with(classifier=wanted, retrieved=0)
+    candidates, choices = baselines(recipe, "", NOBODY, Sides(train, train[:4]), report)
+    assert [candidate.name for candidate in candidates] == ["base", "few-shot"] and choices == []
+    assert report.lines == ["  no classifier: the training rows all have the same answer"] * said
 
 
 def test_retrieved_rows_win_where_a_row_like_it_tells_the_answer():

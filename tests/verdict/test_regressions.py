@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from residency.core.errors import ResidencyError
 from residency.verdict import reasons
 from residency.verdict.html import render_html
 from residency.verdict.regressions import find_regressions
@@ -34,6 +35,32 @@ def test_each_suite_is_judged_as_a_whole_and_by_kind():
         ("safety", "harmless", 80, "not worse"),
     ]
     assert (parts[1].base, parts[1].tuned, parts[1].difference) == pytest.approx((70 / 80, 0.5, -30 / 80))
+
+
+def lost_of(suite, kind, lost, n):
+    """`n` items that the base passes; tuned fails the first `lost`."""
+    return [
+        row(name, i, name == "base" or i >= lost, "suite", source=f"{suite}/{kind}", example_id=f"{kind}-{i}")
+        for name in ("base", "tuned")
+        for i in range(n)
+    ]
+
+
+def test_of_many_kinds_none_is_called_worse_by_chance():
+    # 4 lost and none gained: z = -2, one-sided p = 0.0228; Holm's smallest of three is 0.068, of two 0.046.
+    lost, kept = lost_of("mine", "a", 4, 20), [*lost_of("mine", "b", 0, 20), *lost_of("mine", "c", 0, 20)]
+    verdicts = {(p.kind or "whole"): p.verdict for p in find_regressions([*lost, *kept], 0.05, 0.95)}
+    assert verdicts == {"whole": "worse", "a": "cannot tell", "b": "cannot tell", "c": "cannot tell"}
+    (_, a, _) = find_regressions([*lost, *kept[:40]], 0.05, 0.95)
+    assert (a.kind, a.verdict) == ("a", "worse")
+
+
+def test_items_that_only_one_of_the_two_was_asked_are_told():
+    asked_of_both = lost_of("mine", "a", 0, 20)
+    with pytest.raises(ResidencyError, match="different items"):
+        find_regressions(asked_of_both[:-1], 0.05, 0.95)
+    stray = row("few-shot", 0, True, "suite", source="mine/a", example_id="a-0")
+    assert len(find_regressions([*asked_of_both, stray], 0.05, 0.95)) == 2
 
 
 def test_what_is_said():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from residency.core.errors import ResidencyError
+from residency.core.text_file import read_text
 from residency.evals.scorers.registry import scorer
 from residency.evals.scorers.score import EXPECTED, Score, quote
 
@@ -48,7 +49,7 @@ def code(expected: str, got: str, *, tests: Path | None, seconds: float, memory_
     Raises:
         ResidencyError: the tests are not valid Python, or the platform has no limits.
     """
-    checks = _read(tests) if tests else expected
+    checks = read_text(tests) if tests else expected
     try:
         compile(checks, "tests", "exec")
     except (SyntaxError, ValueError) as error:
@@ -129,8 +130,3 @@ def _isolation() -> tuple[str, ...]:
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ()
     return _UNSHARE if tried.returncode == 0 else ()
-
-
-@cache
-def _read(file: Path) -> str:
-    return file.read_text(encoding="utf-8-sig")

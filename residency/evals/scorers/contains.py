@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from residency.core.errors import ResidencyError
 from residency.evals.scorers.registry import scorer
 from residency.evals.scorers.score import EXPECTED, Score, differs
@@ -9,12 +11,13 @@ from residency.evals.scorers.score import EXPECTED, Score, differs
 
 @scorer("contains")
 def contains(expected: str, got: str) -> Score:
-    """Passes when the expected text stands in the answer, case and spacing aside.
+    """Passes when the expected text stands in the answer; case, spacing and how marks are written aside.
 
     Raises:
         ResidencyError: the expected answer is empty, which every answer contains.
     """
-    wanted, given = (" ".join(text.casefold().split()) for text in (expected, got))
+    folded = (unicodedata.normalize("NFC", text).casefold() for text in (expected, got))
+    wanted, given = (" ".join(text.split()) for text in folded)
     if not wanted:
         fix = "Write what the answer must contain, or leave the row out."
         raise ResidencyError("The expected answer is empty.", EXPECTED, fix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from residency.core.errors import ResidencyError
 from residency.evals.scorers.registry import scorer
 from residency.evals.scorers.score import EXPECTED, Score, differs, quote
@@ -13,8 +15,9 @@ _FIX = "Write each answer as lines of the form `key: value`, or set task.scorer 
 def fields(expected: str, got: str) -> Score:
     """The value is the share of expected fields that are right; all right and none unexpected passes.
 
-    Keys and values are compared without regard to case and outer spaces. A field given twice with
-    different values is wrong. Lines of the answer that hold no colon are not fields and count nothing.
+    Keys and values are compared without regard to case, outer spaces and how a letter's marks are written
+    (NFC). A field given twice with different values is wrong. Lines of the answer that hold no colon are
+    not fields and count nothing.
 
     Raises:
         ResidencyError: the expected answer has no field, a line that is no field, or a field twice.
@@ -36,7 +39,7 @@ def fields(expected: str, got: str) -> Score:
 
 
 def _field(line: str) -> tuple[str, str] | None:
-    key, colon, value = line.partition(":")
+    key, colon, value = unicodedata.normalize("NFC", line).partition(":")
     return (key.strip().casefold(), value.strip()) if colon and key.strip() else None
 
 

@@ -11,7 +11,9 @@ from threading import Lock
 from typing import Any
 
 from residency.core.errors import ResidencyError, SeveralErrors
+from residency.core.progress import say
 from residency.core.recipe import Judge
+from residency.core.text_file import read_text
 from residency.evals.scorers.registry import scorer
 from residency.evals.scorers.score import Score, quote
 
@@ -119,7 +121,10 @@ def _agreement(
     assert judge.golden is not None
     rows = _read_golden(judge.golden, key, values)
     theirs = [grade(judge, row["input"], row["expected"], row["answer"]) for row in rows]
-    return cohen_kappa([str(row[key]) for row in rows], [str(word) for word in theirs]), len(rows)
+    kappa = cohen_kappa([str(row[key]) for row in rows], [str(word) for word in theirs])
+    told = f"agrees with the golden set by a kappa of {kappa:.2f} ({len(rows)} answers)"
+    say(f"  the judge {judge.model} {told}")
+    return kappa, len(rows)
 
 
 def _read_golden(file: Path, key: str, values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -131,12 +136,14 @@ def _read_golden(file: Path, key: str, values: Sequence[Any]) -> list[dict[str, 
     texts = ("input", "expected", "answer")
     form = f"Write {', '.join(texts)} as texts and {key} as one of {', '.join(map(json.dumps, values))}."
     rows, mistakes = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(
+        read_text(file).split("\n"), start=1
+    ):  # a text may hold other ends of lines
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             row = None
         good = isinstance(row, dict) and all(isinstance(row.get(name), str) for name in texts)
         if good and json.dumps(row.get(key)) in map(json.dumps, values):
@@ -155,4 +162,14 @@ def _read_golden(file: Path, key: str, values: Sequence[Any]) -> list[dict[str, 
 
 
 def _read_rubric(judge: Judge) -> str:
-    return judge.rubric.read_text(encoding="utf-8-sig").strip() if judge.rubric else ""
+    """The rubric.
+
+    Raises:
+        ResidencyError: it is empty, or no UTF-8.
+    """
+    assert judge.rubric is not None
+    text = read_text(judge.rubric).strip()
+    if not text:
+        fix = "Say in it what makes an answer good."
+        raise ResidencyError("The judge's rubric is empty.", str(judge.rubric), fix)
+    return text

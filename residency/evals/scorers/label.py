@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from residency.core.errors import ResidencyError
@@ -19,7 +20,7 @@ def label(expected: str, got: str) -> Score:
     """Passes when both are the same label.
 
     Case, quotes and white space around the label and a full stop after it count nothing; `_`, `-`
-    and a space are the same.
+    and a space are the same, and so are two ways to write a letter with its marks (NFC).
 
     Raises:
         ResidencyError: the expected answer holds no label.
@@ -35,5 +36,5 @@ def label(expected: str, got: str) -> Score:
 
 @lru_cache(maxsize=1024)
 def _label(text: str) -> str:
-    text = text.lstrip(_AROUND).rstrip(_AROUND + ".").casefold()
+    text = unicodedata.normalize("NFC", text).lstrip(_AROUND).rstrip(_AROUND + ".").casefold()
     return _JOINT.sub(" ", text).strip()

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from residency.core.errors import ResidencyError
 from residency.evals.scorers.score import Rule, Score, marked
 
@@ -58,7 +60,9 @@ def _call(name: str, function: Callable[..., Any], arguments: tuple[str, ...], p
     except Exception as error:  # as above
         what = f"{name} failed: {type(error).__name__}: {error}."
         raise ResidencyError(what, "task.scorer", "Mend the function.") from error
-    if isinstance(result, Score):
+    if isinstance(result, np.generic):
+        result = result.item()
+    if isinstance(result, Score) and 0 <= result.value <= 1:
         return result
     if isinstance(result, bool):
         return Score(float(result), result, "" if result else "refused by the function")

@@ -30,12 +30,17 @@ class SeedSpread(NamedTuple):
     """Standard deviation of one seed's measured score over draws of the test rows."""
 
 
-def seed_spread(scores: Sequence[Sequence[float]], confidence: float) -> SeedSpread:
+def seed_spread(
+    scores: Sequence[Sequence[float]], confidence: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> SeedSpread:
     """Take apart the scores of each seed (outer) on each row (inner); at least two seeds and two rows.
 
     By the mean squares of seeds, rows and rest, of which the expectations are n s² + e², S r² + e² and
     e² for the variances s² of seeds, r² of rows and e² of the rest. The variance of the mean is
     s²/S + r²/n + e²/(S n); its degrees of freedom are Satterthwaite's (Biometrics Bulletin 2 (1946) 110).
+    The interval ends at the `bounds` of a score. Where all scores are the same nothing varies, and it holds
+    what n rows leave open: the share of other rows at most (C. J. Clopper, E. S. Pearson, Biometrika 26
+    (1934) 404), as far from the mean as the bounds let them be.
     """
     table = np.array(scores, dtype=float)
     seeds, n = table.shape
@@ -55,11 +60,15 @@ def seed_spread(scores: Sequence[Sequence[float]], confidence: float) -> SeedSpr
     below = sum((square / (seeds * n)) ** 2 / freedom for square, freedom in parts)
     freedom = max(1.0, variance**2 / below) if below else 1.0
     half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(variance)
+    low, high = float(mean) - half, float(mean) + half
+    if not np.ptp(table):
+        others = 1 - ((1 - confidence) / 2) ** (1 / n)
+        low, high = (float(mean) + others * (bound - float(mean)) for bound in bounds)
     return SeedSpread(
         seeds,
         n,
         float(mean),
-        Interval(float(mean) - half, float(mean) + half),
+        Interval(max(low, bounds[0]), min(high, bounds[1])),
         math.sqrt(by_seed),
         math.sqrt((by_row + square_rest) / n),
     )

@@ -19,7 +19,8 @@ Count = Annotated[int, Field(ge=1, le=1000)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"')\]]|$)")
+_SENTENCE_END = re.compile(r"(?<!\b\w\.\w)[.!?]+(?=[\s\"')\]])|[.!?]+$")
+"""Not the full stop of an abbreviation such as e.g., unless the text ends with it."""
 
 
 class _Check(BaseModel):

@@ -14,6 +14,7 @@ _MARK = re.compile(r"\(?\w{1,2}[.)]")
 _CONTROL = re.compile(r"</?\w+>|<\|\w+\|>")
 _LATIN = re.compile(r"[A-Za-z]{2,}")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
+_JAM = re.compile(r"[bcdfghjklmnpqrstvwxz]{4}", re.IGNORECASE)
 _NOT_A_WORD = re.compile(r"[^\W\d_]\d|\d[^\W\d_]|[^\W\d_][^\w\s'’.,;:!?()\"”/&*`-]+|^[^\w\s]+$")
 _MANY = 8
 """Words from which on it shows that they repeat."""
@@ -56,9 +57,12 @@ def _is_soup(words: list[str]) -> bool:
 
 
 def _is_unspeakable(word: str) -> bool:
-    """Latin letters without a vowel; abbreviations in capitals are none."""
+    """Latin letters without a vowel, or four consonants in a row; abbreviations in capitals are neither.
+
+    Some words of any language have as many, but not most of a text's.
+    """
     latin = _LATIN.fullmatch(word.strip(".,;:!?"))
-    return bool(latin) and not word.isupper() and not _VOWEL.search(word)
+    return bool(latin) and not word.isupper() and (not _VOWEL.search(word) or bool(_JAM.search(word)))
 
 
 def _is_marks(words: list[str]) -> bool:

@@ -13,7 +13,7 @@ CHECK = TypeAdapter(Check)
         ({"name": "words_at_most", "most": 3}, ["A tall plant."], ["It is a plant.", ""]),
         (
             {"name": "sentences", "count": 2},
-            ["It is soft. It costs 3.50 a piece!"],
+            ["It is soft. It costs 3.50 a piece!", "Purrs, e.g. at night. Hunts in the U.S."],
             ["It is soft.", "a. b. c."],
         ),
         ({"name": "lines", "count": 2}, ["one\n\ntwo"], ["one, two", "one\ntwo\nthree"]),
