@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from residency.candidates.prompted import Prompted
@@ -95,17 +96,19 @@ def recall(
     candidate: Prompted, model: LocalModel, drawn: Drawn, recipe: Recipe, report: Reporter
 ) -> list[Scored]:
     """The candidate on the rows drawn, but for answering the test, which is done in full elsewhere."""
-    scored = []
     sides: tuple[tuple[Split, list[Example]], ...] = (
         ("train", drawn.train),
         ("validation", drawn.validation),
         ("twin", drawn.twins),
     )
-    total = sum(len(examples) for _, examples in sides)
-    with report.track(f"{candidate.name} on rows seen and alike", total, "rows") as advance:
+    asked = [example for _, examples in sides for example in examples]
+    with report.track(f"{candidate.name} on rows seen and alike", len(asked), "rows") as advance:
+        completions = iter(candidate.answer(asked, recipe.task.max_new_tokens, advance))
+        scorer, scored = scorer_of(recipe), []
         for split, examples in sides:
-            rows = score_split(candidate, split, examples, recipe, advance)
-            scored += add_likelihoods(rows, candidate, model, examples)
+            answered = list(islice(completions, len(examples)))
+            scored += score_rows(candidate.name, split, examples, answered, scorer)
+        scored = add_likelihoods(scored, candidate, model, asked)
         scored += _recite(candidate, model, "recital", drawn.train)
         return scored + _recite(candidate, model, "recital-test", drawn.test)
 
