@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from residency.chat import Rendered
 from residency.core.progress import Advance, no_progress, say
+from residency.models.lora_linear import drop_waiting
 from residency.models.out_of_memory import work_in_batches
 from residency.training.objectives import Objective
 from residency.training.row_gradients import find_updates, gradients_at_once, gradients_one_by_one
@@ -40,7 +41,7 @@ class GradientSketch:
         sizes = [weight.numel() for weight in weights]
         generator = torch.Generator().manual_seed(seed)
         place = torch.randint(self._places, (sum(sizes),), generator=generator).to(self._device)
-        self._place_of = dict(zip(weights, place.split(sizes), strict=True))
+        self._place_of: dict[Tensor, Tensor] = dict(zip(weights, place.split(sizes), strict=True))
 
     def zeros(self, rows: int) -> Tensor:
         """What the gradients of B rows are added to, [B, 2W]."""
@@ -102,10 +103,14 @@ class RowSketches:
                 sums[numbers] = self.sketch.zeros(len(numbers))
             self.sketch.add(sums[numbers], weight, gradient)
 
-        if self._updates is None:
-            gradients_one_by_one(self.model, rows, self.objective, take)
-        else:
-            gradients_at_once(self.model, self._updates, rows, self.objective, take)
+        try:
+            if self._updates is None:
+                gradients_one_by_one(self.model, rows, self.objective, take)
+            else:
+                gradients_at_once(self.model, self._updates, rows, self.objective, take)
+        except BaseException:
+            drop_waiting(self.model)
+            raise
         order = torch.tensor([number for numbers in sums for number in numbers])
         return self.sketch.kept(torch.cat(list(sums.values())))[order.argsort()]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -20,7 +20,6 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
-from residency.models.lora_linear import drop_waiting
 from residency.models.packed.forward import supervised_logprobs
 from residency.models.packed.layout import Layout
 from residency.models.packed.packing import pack
@@ -32,12 +31,12 @@ class Update(NamedTuple):
     """A layer's LoRA matrices and their scale s."""
 
     layer: torch.nn.Module
-    a_RI: torch.nn.Parameter
-    b_OR: torch.nn.Parameter
+    a_RI: Tensor
+    b_OR: Tensor
     scaling: float
 
 
-Take = Callable[[torch.nn.Parameter, tuple[int, ...], Tensor], None]
+Take = Callable[[Tensor, tuple[int, ...], Tensor], None]
 """Called with a weight, the numbers of S rows, and their gradients with respect to it, [S, *weight]."""
 
 
@@ -80,17 +79,11 @@ def gradients_at_once(
         watched: Tensor = _Watched.apply(y, x, split)  # type: ignore[no-untyped-call]
         return watched
 
-    try:
-        with _hooked(
-            updates, watch
-        ):  # the backward pass too, for gradient checkpointing computes layers again
-            logprobs_N = supervised_logprobs(model, packed)
-            losses = [objective(row).loss for row in _by_row(logprobs_N, packed.sequence_N, len(rows))]
-            # What this returns is summed over the rows, and of no use: it leads through all layers.
-            torch.autograd.grad(torch.stack(losses).sum(), [w for u in updates for w in (u.a_RI, u.b_OR)])
-    except BaseException:
-        drop_waiting(model)
-        raise
+    with _hooked(updates, watch):  # gradient checkpointing computes layers again in the backward pass
+        logprobs_N = supervised_logprobs(model, packed)
+        losses = [objective(row).loss for row in _by_row(logprobs_N, packed.sequence_N, len(rows))]
+        # What this returns is summed over the rows, and of no use: it leads through all layers.
+        torch.autograd.grad(torch.stack(losses).sum(), [w for u in updates for w in (u.a_RI, u.b_OR)])
 
 
 def find_updates(model: PreTrainedModel) -> list[Update] | None:
@@ -101,7 +94,12 @@ def find_updates(model: PreTrainedModel) -> list[Update] | None:
     use the packed attention.
     """
     updates = [
-        Update(layer, layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+        Update(
+            layer,
+            cast(Tensor, layer.lora_A[name].weight),
+            cast(Tensor, layer.lora_B[name].weight),
+            layer.scaling[name],
+        )
         for layer in model.modules()
         if isinstance(layer, LoraLayer) and isinstance(layer.get_base_layer(), torch.nn.Linear)
         for name in layer.active_adapters
@@ -112,7 +110,11 @@ def find_updates(model: PreTrainedModel) -> list[Update] | None:
         return None
     packed = pack([Rendered([0, 0], [True, True])], model.device)
     seen: set[tuple[torch.nn.Module, torch.Size]] = set()
-    with _hooked(updates, lambda update, x, y: seen.add((update.layer, x.shape[:-1]))), torch.no_grad():
+
+    def look(update: Update, x: Tensor, y: Tensor) -> None:
+        seen.add((update.layer, x.shape[:-1]))
+
+    with _hooked(updates, look), torch.no_grad():
         supervised_logprobs(model, packed)
     all_tokens = packed.ids_T[None].shape
     return updates if seen == {(update.layer, all_tokens) for update in updates} else None
