@@ -2,7 +2,7 @@
 
 The gradient of a linear layer's weights is a sum over tokens of products of what goes in and the
 gradient of what comes out; over the tokens of one row it is that row's (Goodfellow 2015,
-arXiv:1510.01799, section 4). For y = x Wᵀ + s (x Aᵀ) Bᵀ and the gradient dy of y they are (s dy B)ᵀ x
+arXiv:1510.01799). For y = x Wᵀ + s (x Aᵀ) Bᵀ and the gradient dy of y they are (s dy B)ᵀ x
 of A and s dyᵀ (x Aᵀ) of B.
 """
 
