@@ -60,18 +60,18 @@ def give_back(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def answer_in_batches(
+def work_in_batches(
     batches: Iterable[Sequence[int]],
-    lengths: Sequence[int],
-    answer: Callable[[Sequence[int]], None],
+    work: Callable[[Sequence[int]], None],
     device: torch.device,
+    *,
+    fewer: Callable[[int, int], None],
+    alone: Callable[[int], None],
 ) -> None:
-    """Answer batch after batch, each the places of its rows; after one that does not fit, half as many rows.
+    """Work on batch after batch, each the places of its rows; after one that does not fit, half as many rows.
 
-    `answer` may be called again with rows that it failed on; `lengths` are the rows' tokens with answers.
-
-    Raises:
-        Unanswerable: a row does not fit on its own.
+    `work` may be called again with rows that it failed on. `fewer` is told how many rows did not fit, and
+    how many there will be at most; `alone` which row does not fit on its own.
     """
     left, most = deque(batches), 0
     while left:
@@ -81,20 +81,42 @@ def answer_in_batches(
             batch = batch[:most]
         try:
             with within_memory(batch):
-                answer(batch)
+                work(batch)
             continue
         except DoesNotFitError:
             pass
         # Here, since only after the handler nothing holds the failed computation's tensors.
         give_back(device)
         if len(batch) == 1:
-            raise does_not_fit(lengths[batch[0]], batch[0])
+            alone(batch[0])
+            continue
         most = len(batch) // 2
         left.appendleft(batch)
+        fewer(len(batch), most)
+
+
+def answer_in_batches(
+    batches: Iterable[Sequence[int]],
+    lengths: Sequence[int],
+    answer: Callable[[Sequence[int]], None],
+    device: torch.device,
+) -> None:
+    """Answer batch after batch as `work_in_batches` does; `lengths` are the rows' tokens with answers.
+
+    Raises:
+        Unanswerable: a row does not fit on its own.
+    """
+
+    def fewer(rows: int, most: int) -> None:
         say(
-            f"  {len(batch):,} rows at a time do not fit into memory as they are answered: going on with "
+            f"  {rows:,} rows at a time do not fit into memory as they are answered: going on with "
             f"{most:,} (candidates.batch_size = {most} begins so)"
         )
+
+    def alone(place: int) -> None:
+        raise does_not_fit(lengths[place], place)
+
+    work_in_batches(batches, answer, device, fewer=fewer, alone=alone)
 
 
 def does_not_fit(tokens: int, place: int) -> Unanswerable:

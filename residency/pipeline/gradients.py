@@ -25,7 +25,7 @@ from residency.models.adapters import unfreeze_adapter
 from residency.models.artifact import Tuned, artifact_folder, load_artifact
 from residency.models.packed.attention import use_packed_attention
 from residency.pipeline.room import checkpointing
-from residency.training.attribution import GradientSketch, cosines, sketch_row
+from residency.training.attribution import RowSketches, cosines
 from residency.training.objectives import get_objective
 from residency.verdict.causes_schema import TracingPart
 
@@ -82,14 +82,12 @@ class ByGradients:
         checkpointed = read_json(self.trained / "training.json")["gradient_checkpointing"]
         use_packed_attention(tuned.model)
         unfreeze_adapter(tuned.model)
-        sketch, sketches = GradientSketch(tuned.model), []
         with (
             self.report.track("gradients", len(wrong) + len(train), "rows") as advance,
             checkpointing(tuned.model, checkpointed),
         ):
-            for row in (*wrong, *train):
-                sketches.append(sketch_row(sketch, tuned.model, row, objective))
-                advance(1, "")
+            rows = (*wrong, *train)
+            sketches = RowSketches(tuned.model, objective).of(rows, self.recipe.train.micro_tokens, advance)
         learned = zip(places, sketches[len(wrong) :], strict=True)
         return sketches[: len(wrong)], {place: one for place, one in learned if one is not None}
 

@@ -8,15 +8,18 @@ arXiv:2402.04333).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from residency.chat import Rendered
+from residency.core.progress import Advance, no_progress, say
 from residency.models.lora_linear import drop_waiting
-from residency.models.out_of_memory import DoesNotFitError, give_back, within_memory
-from residency.training.engine import compute, supervised_count
+from residency.models.out_of_memory import work_in_batches
 from residency.training.objectives import Objective
+from residency.training.row_gradients import find_updates, gradients_at_once, gradients_one_by_one
 
 DIMENSIONS = 8192
 """Numbers kept of a gradient: a cosine is off by about 1 / sqrt(8192) = 0.011."""
@@ -32,46 +35,98 @@ class GradientSketch:
 
     def __init__(self, model: PreTrainedModel, dimensions: int = DIMENSIONS, seed: int = 0) -> None:
         """Draw a place and a sign for each weight of `model` that wants a gradient."""
-        self._weights = [weight for weight in model.parameters() if weight.requires_grad]
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
         self._places = 2 * dimensions  # the first half is added, the second taken away
-        total = sum(weight.numel() for weight in self._weights)
+        self._device = model.device
+        sizes = [weight.numel() for weight in weights]
         generator = torch.Generator().manual_seed(seed)
-        place = torch.randint(self._places, (total,), generator=generator, dtype=torch.int32)
-        self._place = place.to(model.device)
+        place = torch.randint(self._places, (sum(sizes),), generator=generator).to(self._device)
+        self._place_of: dict[Tensor, Tensor] = dict(zip(weights, place.split(sizes), strict=True))
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of `loss`, whole, the weights in their order in the model."""
-        gradients = torch.autograd.grad(loss, self._weights, materialize_grads=True)
-        return torch.cat([part.flatten().float() for part in gradients])
+    def zeros(self, rows: int) -> Tensor:
+        """What the gradients of B rows are added to, [B, 2W]."""
+        return torch.zeros(rows, self._places, device=self._device)
 
-    def project(self, gradient: Tensor) -> Tensor:
-        """The few numbers that are kept of a gradient."""
-        added, taken = gradient.new_zeros(self._places).index_add_(0, self._place, gradient).chunk(2)
+    def add(self, sums: Tensor, weight: Tensor, gradient: Tensor) -> None:
+        """Add the gradients of B rows with respect to one weight, [B, *weight], in place."""
+        place = self._place_of[weight].expand(len(gradient), -1)
+        sums.scatter_add_(1, place, gradient.flatten(1).float())
+
+    def kept(self, sums: Tensor) -> Tensor:
+        """The few numbers that are kept of each row, [B, W], once all weights have been added."""
+        added, taken = sums.chunk(2, dim=1)
         return added - taken
 
-    def of(self, loss: Tensor) -> Tensor:
-        """The sketch of the gradient of `loss`, float32."""
-        return self.project(self.gradient(loss))
+
+class RowSketches:
+    """Sketches of the gradients of single rows, computed many rows at a time where the adapter allows it.
+
+    The model must use the packed attention.
+    """
+
+    def __init__(self, model: PreTrainedModel, objective: Objective) -> None:
+        self.model, self.objective = model, objective
+        self.sketch = GradientSketch(model)
+        self._updates = find_updates(model)
+
+    def of(
+        self, rows: Sequence[Rendered], budget: int, advance: Advance = no_progress
+    ) -> list[Tensor | None]:
+        """One [W] for each row, float32; None for a row that does not fit into memory on its own.
+
+        Rows of like length go together, up to `budget` tokens, and fewer once memory runs out.
+        """
+        found: list[Tensor | None] = [None] * len(rows)
+
+        def work(batch: Sequence[int]) -> None:
+            for place, sketch_W in zip(batch, self.compute([rows[place] for place in batch]), strict=True):
+                found[place] = sketch_W
+            advance(len(batch), "")
+
+        def fewer(rows: int, most: int) -> None:
+            said = f"{rows:,} rows at a time do not fit into memory: going on with {most:,}"
+            say(f"  gradients: {said}")
+
+        def alone(_: int) -> None:
+            advance(1, "")
+
+        batches = by_length([len(row.ids) for row in rows], budget if self._updates else 0)
+        work_in_batches(batches, work, self.model.device, fewer=fewer, alone=alone)
+        return found
+
+    def compute(self, rows: Sequence[Rendered]) -> Tensor:
+        """The sketches of rows, [B, W], as they come."""
+        sums: dict[tuple[int, ...], Tensor] = {}
+
+        def take(weight: Tensor, numbers: tuple[int, ...], gradient: Tensor) -> None:
+            if numbers not in sums:
+                sums[numbers] = self.sketch.zeros(len(numbers))
+            self.sketch.add(sums[numbers], weight, gradient)
+
+        try:
+            if self._updates is None:
+                gradients_one_by_one(self.model, rows, self.objective, take)
+            else:
+                gradients_at_once(self.model, self._updates, rows, self.objective, take)
+        except BaseException:
+            drop_waiting(self.model)
+            raise
+        order = torch.tensor([number for numbers in sums for number in numbers])
+        return self.sketch.kept(torch.cat(list(sums.values())))[order.argsort()]
 
 
-def row_loss(model: PreTrainedModel, row: Rendered, objective: Objective) -> Tensor:
-    """The loss that training minimises, of one row. The model must use the packed attention."""
-    return objective(compute(model, [row], supervised_count([row]))).loss
-
-
-def sketch_row(
-    sketch: GradientSketch, model: PreTrainedModel, row: Rendered, objective: Objective
-) -> Tensor | None:
-    """The sketch of the gradient of a row's loss; None where the row does not fit into memory."""
-    try:
-        with within_memory([row]):
-            return sketch.of(row_loss(model, row, objective))
-    except DoesNotFitError:
-        pass
-    # Here, since only after the handler nothing holds the failed computation's tensors.
-    drop_waiting(model)
-    give_back(model.device)
-    return None
+def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Places of rows of like length, the shortest first: up to `budget` tokens together, or one row."""
+    part: list[int] = []
+    tokens = 0
+    for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):
+        if part and tokens + lengths[place] > budget:
+            yield part
+            part, tokens = [], 0
+        part.append(place)
+        tokens += lengths[place]
+    if part:
+        yield part
 
 
 def cosines(one_FW: Tensor, other_BW: Tensor) -> Tensor:

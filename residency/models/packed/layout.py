@@ -58,7 +58,7 @@ class Block:
     Attributes:
         start, stop: The packed tokens of these nodes.
         place_B: Where in the flattened grid each of these stop - start tokens lies.
-        rows: S.
+        nodes_S: Their numbers in the tree.
         longest: L.
         ancestors: What a row sees besides itself, if anything.
         seen_SLA: Which of its A = E + L keys a query sees; S is 1 where all rows are alike.
@@ -68,11 +68,16 @@ class Block:
     start: int
     stop: int
     place_B: Tensor
-    rows: int
+    nodes_S: tuple[int, ...]
     longest: int
     ancestors: Ancestors | None
     seen_SLA: Tensor
     depth_S: Tensor
+
+    @property
+    def rows(self) -> int:
+        """S."""
+        return len(self.nodes_S)
 
     @property
     def is_full(self) -> bool:
@@ -146,7 +151,7 @@ def _block(tree: Tree, members: Sequence[int], spans: Sequence[Span], device: to
         start=spans[members[0]][0],
         stop=spans[members[-1]][1],
         place_B=torch.tensor(place, device=device),
-        rows=len(members),
+        nodes_S=tuple(members),
         longest=longest,
         ancestors=ancestors,
         seen_SLA=seen.to(device),

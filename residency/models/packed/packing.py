@@ -16,7 +16,7 @@ from torch import Tensor
 
 from residency.chat import Rendered
 from residency.models.packed.layout import Layout, lay_out
-from residency.models.packed.tree import Tree, build_tree, most_tokens_added, shared_with_previous
+from residency.models.packed.tree import Tree, build_tree, keep_apart, most_tokens_added, shared_with_previous
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,13 @@ _MULTIPLE = 64
 """T is a multiple of this: a CPU's matrix library prepares, and keeps, a kernel for each new size."""
 
 
-def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu") -> Packed:
-    """Pack sequences into one row; the supervised tokens keep the order of the sequences."""
+def pack(sequences: Sequence[Rendered], device: torch.device | str = "cpu", *, apart: bool = False) -> Packed:
+    """Pack sequences into one row; the supervised tokens keep the order of the sequences.
+
+    Those kept `apart` share no token: each is the node of its number.
+    """
     read = [_read(s) for s in sequences]
-    tree = build_tree(read)
+    tree = keep_apart(read) if apart else build_tree(read)
     layout, order, starts = lay_out(tree, device)
     nodes = [tree.nodes[number] for number in order]
     predict: list[int] = []

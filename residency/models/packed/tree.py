@@ -58,6 +58,12 @@ def build_tree(sequences: Sequence[list[int]]) -> Tree:
     return Tree(tuple(nodes), tuple(paths))
 
 
+def keep_apart(sequences: Sequence[list[int]]) -> Tree:
+    """Each sequence a node of its own, by its number, whatever they share."""
+    nodes = tuple(Node(number, 0, len(ids), ()) for number, ids in enumerate(sequences))
+    return Tree(nodes, tuple((number,) for number in range(len(nodes))))
+
+
 def shared_with_previous(in_order: Sequence[list[int]]) -> list[int]:
     """For sequences sorted by their tokens: how many first tokens each shares with the one before it."""
     return [0, *(len(os.path.commonprefix([a, b])) for a, b in pairwise(in_order))]
