@@ -65,14 +65,17 @@ class Constraint(Protocol):
         """The answer in what such a model said; all of it where it did not keep to the schema."""
 
 
-def answer_ids(renderer: Renderer, asked: Conversation, turns: Sequence[Message]) -> list[list[int]]:
-    """The tokens of each turn as the answer to `asked`, as training writes them, without the stop token."""
+def answer_ids(
+    renderer: Renderer, asked: Conversation, turns: Sequence[Message], *, ended: bool = False
+) -> list[list[int]]:
+    """The tokens of each turn as the answer to `asked`, as training writes them; the stop where `ended`."""
     start = len(renderer.prompt_ids(asked))
     wholes = renderer.render_many(
         [Conversation((*asked, replace(turn, weight=1)), asked.tools) for turn in turns]
     )
+    end = None if ended else -1
     return [
-        [token for token, said in zip(ids[start:], supervised[start:], strict=True) if said][:-1]
+        [token for token, said in zip(ids[start:], supervised[start:], strict=True) if said][:end]
         for ids, supervised in wholes
     ]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from transformers import PreTrainedModel
 
 from residency.chat import Renderer
+from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
 from residency.core.records import Completion, Conversation, Likelihood, Message
 from residency.models.constrain import Constraint, answer_ids
@@ -89,14 +91,20 @@ class LocalModel:
         ]
 
     def likelihoods(
-        self, questions: Sequence[tuple[Conversation, Sequence[Message]]], advance: Advance
+        self,
+        questions: Sequence[tuple[Conversation, Sequence[Message]]],
+        advance: Advance,
+        *,
+        ended: bool = False,
     ) -> list[list[Likelihood]]:
-        """How likely each of the turns is as the answer to its conversation, without the stop token.
+        """How likely each of the turns is as the answer to its conversation, or as its beginning.
+
+        `ended`: the stop token counts as well, so that it is the whole answer's likelihood.
 
         Raises:
             TooLong: a prompt and its answer do not fit the model's context.
         """
-        rendered = [self._question(conversation, turns) for conversation, turns in questions]
+        rendered = [self._question(conversation, turns, ended) for conversation, turns in questions]
         self._require_room([len(q.prompt) + max(map(len, q.answers)) for q in rendered])
         return answer_likelihoods(self.model, rendered, batch_size=self.batch_size, advance=advance)
 
@@ -130,9 +138,17 @@ class LocalModel:
             results[i] = Continued(start, expected, got, verbatim, len(prompt), went_on.seconds)
         return results
 
-    def _question(self, conversation: Conversation, turns: Sequence[Message]) -> Question:
+    def _question(
+        self, conversation: Conversation, turns: Sequence[Message], ended: bool = False
+    ) -> Question:
         prompt = self.renderer.prompt_ids(conversation)
-        return Question(prompt, answer_ids(self.renderer, conversation, turns))
+        return Question(prompt, answer_ids(self.renderer, conversation, turns, ended=ended))
+
+    def can_weigh(self, conversation: Conversation, turn: Message) -> bool:
+        """Whether the turn can be written as the answer to the conversation, and the context holds both."""
+        whole = Conversation((*conversation, replace(turn, weight=1)), conversation.tools)
+        (rendered,) = self.renderer.render_each([whole])
+        return not isinstance(rendered, ResidencyError) and len(rendered.ids) <= self._context
 
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """Whether the context holds the conversation and an answer of that many tokens."""

@@ -5,22 +5,26 @@ The test's answers are not looked at, and the checks that doubt training rows se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from residency.candidates.prompted import Prompted
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
+from residency.core.records import Source
 from residency.core.workspace import write_jsonl
 from residency.data.checks.label_errors import label_errors
+from residency.data.labels import labels_of
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import read_scored
 from residency.pipeline.ask import load_tuned
 from residency.pipeline.askable import askable
 from residency.pipeline.gradients import ranking_of
 from residency.pipeline.recall import score_split
+from residency.pipeline.unlearned import find_unlearned
 from residency.verdict.causes import trace
-from residency.verdict.proposals import Doubt, propose
+from residency.verdict.proposals import Doubt, blames_of, propose
+from residency.verdict.unlearned import Unlearned
 from residency.verdict.ways import TUNED
 
 _CONFLICTS = ("conflict", "near-conflict")
@@ -31,6 +35,7 @@ def blame(
 ) -> None:
     """Ask the rows that the comparison did not ask, and trace the failures.
 
+    Where answers are no labels, training rows that the tuned model has not learned are looked for as well.
     Writes `scored.jsonl`, the validation rows, and `proposals.jsonl`, the training rows to judge.
     """
     rows = Frozen.read(frozen)
@@ -49,7 +54,14 @@ def blame(
     by_source = {str(example.source): example for example in asked}
     ranking = ranking_of(recipe, trained, train, report)
     traced = trace(failures, by_source, train, (), recipe.candidates.similarity, ranking)
-    proposals = propose(train, traced, _doubts(rows, recipe), recipe.candidates.similarity)
+    blames = blames_of(traced)
+    not_learned: Mapping[Source, Unlearned] = {}
+    if labels_of([example.answer for example in train]) is None:
+        of_source = {str(example.source): example for example in train}
+        blamed = [of_source[source] for source in blames]
+        not_learned = find_unlearned(recipe, load_tuned(recipe, train, trained), train, blamed, report)
+    doubts = _doubts(rows, recipe)
+    proposals = propose(train, blames, doubts, not_learned, recipe.candidates.similarity)
     write_jsonl(folder / "scored.jsonl", (row.to_json() for row in answered))
     write_jsonl(folder / "proposals.jsonl", (proposal.to_json() for proposal in proposals))
 

@@ -109,7 +109,7 @@ def wrong_answer(renderer: Renderer, system: str, row: Scored, example: Example)
     nothing is wrong in its tokens.
     """
     prompt, turn = with_system(example.prompt, system), example.messages[-1]
-    if prompt.tools and renderer.reads_calls and _tells_calls(row.got):
+    if prompt.tools and renderer.reads_calls and tells_calls(row.got):
         return None
     answers = (Message("assistant", row.got), replace(turn, weight=1))
     given, wanted = renderer.render_each([Conversation((*prompt, a), prompt.tools) for a in answers])
@@ -146,7 +146,7 @@ def _best(places: Iterable[int], cosine_B: Sequence[float]) -> list[Neighbour]:
     return sorted(rows, key=lambda row: -row.cosine)
 
 
-def _tells_calls(answer: str) -> bool:
+def tells_calls(answer: str) -> bool:
     """Whether an answer ends with tool calls as `Message.text` tells them."""
     try:
         told = json.loads(answer.rpartition("\n")[2])

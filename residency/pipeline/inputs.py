@@ -23,6 +23,7 @@ from residency.evals.scorers import scorer_of
 from residency.evals.suites.load import suite_file
 from residency.models.embedding import is_installed
 from residency.models.source import base_fingerprint, locate
+from residency.verdict.unlearned import ASKED, SCREENED
 
 
 def _unreadable(file: Path, error: OSError) -> ResidencyError:
@@ -278,11 +279,14 @@ class Inputs:
         """The tuned model's failures, and how rows like them are found."""
         compare, tracing = fingerprint(self.compare(machine)), self.recipe.verdict.tracing
         asked = {"tracing": tracing} if tracing == "gradients" else {}
-        return {"compare": compare, "similarity": self.recipe.candidates.similarity, **asked}
+        rules = ["label", "field", "closest pair"]  # by which a near row teaches the wrong answer given
+        similarity = self.recipe.candidates.similarity
+        return {"compare": compare, "similarity": similarity, "teaching": rules, **asked}
 
     def blame(self, machine: Machine) -> dict[str, Any]:
-        """The tuned model's failures, and what the checks found of the training rows."""
-        return {**self.trace(machine), "freeze": fingerprint(self.freeze())}
+        """The tuned model's failures, what the checks found of the training rows, and how many are asked."""
+        looked_at = {"screened": SCREENED, "asked": ASKED}
+        return {**self.trace(machine), "freeze": fingerprint(self.freeze()), "unlearned": looked_at}
 
     def part(self, machine: Machine, percent: int) -> dict[str, Any]:
         """A part of the training rows, and how they are trained on: as the run's own model was."""

@@ -20,6 +20,7 @@ from residency.data.twins.nearest import Nearest, Neighbour, asked_text
 from residency.evals.scored import Scored, was_cut_off
 from residency.models.vectors import Similarity
 from residency.verdict.causes_schema import Cause, CausePart, NearRowPart, TracedPart
+from residency.verdict.teaching import Teaching, teaching
 
 _NEAR = 10
 """Training rows looked at for a failure."""
@@ -46,16 +47,16 @@ _MEANINGS: dict[Cause, tuple[str, str]] = {
     ),
     "unseen label": ("No training row has the answer wanted.", "Add training rows with this answer."),
     "doubted row": (
-        "A near training row gives the answer that was given, and a check doubts that row.",
+        "A near training row teaches the answer that was given, and a check doubts that row.",
         "Look at these rows with `residency review`, and correct those that are wrong.",
     ),
     "taught": (
-        "A training row with the answer that was given is nearer than any with the one wanted.",
+        "A training row that teaches the answer given is nearer than any that teaches the one wanted.",
         "Read these rows: correct them, or add rows that tell the two answers apart.",
     ),
     "far": ("No training row is much like it.", "Add training rows like these."),
     "confused": (
-        "The nearest training rows give the answer wanted, and the model gave another.",
+        "The nearest training rows teach the answer wanted, and the model gave another.",
         "Add rows that tell the two answers apart; train longer if training rows fail too.",
     ),
     "other": ("None of the above.", "Read the answers beside the training rows most like them."),
@@ -126,25 +127,34 @@ class _Rows:
     labels: set[str] | None
     far: float
 
-    def parts(self, near: Sequence[Neighbour], got: str) -> list[NearRowPart]:
-        """Rows as they are shown beside a failure that was answered `got`."""
-        return [
-            NearRowPart(
-                source=str(self.train[place].source),
-                prompt=asked_text(self.train[place]),
-                answer=self.train[place].answer,
-                cosine=round(min(cosine, 1.0), 4),
-                teaches_wrong=_same(self.train[place].answer, got),
-                checks=self.doubted.get(self.train[place].source, []),
+    def parts(self, near: Sequence[Neighbour], failure: Scored) -> list[NearRowPart]:
+        """Rows as they are shown beside a failure."""
+        found = []
+        for place, cosine in near:
+            example = self.train[place]
+            taught = self.teaching(example.answer, failure)
+            found.append(
+                NearRowPart(
+                    source=str(example.source),
+                    prompt=asked_text(example),
+                    answer=example.answer,
+                    cosine=round(min(cosine, 1.0), 4),
+                    teaches_wrong=taught.wrong,
+                    wrong_fields=list(taught.fields),
+                    checks=self.doubted.get(example.source, []),
+                )
             )
-            for place, cosine in near
-        ]
+        return found
+
+    def teaching(self, answer: str, failure: Scored) -> Teaching:
+        """What a row with this answer teaches of a failure."""
+        return teaching(answer, failure.expected, failure.got, self.labels is not None)
 
 
 def _traced(
     row: Scored, near: Sequence[Neighbour], ranked: Sequence[Neighbour] | None, rows: _Rows
 ) -> TracedPart:
-    parts, labels = rows.parts(near, row.got), rows.labels
+    parts, labels = rows.parts(near, row), rows.labels
     cause = _cause(row, parts, rows)
     is_pair = labels is not None and cause in ("doubted row", "taught", "confused")
     expected, got = row.expected.strip(), row.got.strip()
@@ -158,7 +168,7 @@ def _traced(
         expected=row.expected,
         got=row.got,
         ranked_by="similarity" if ranked is None else "gradients",
-        nearest=wrong_first[:_SHOWN] if ranked is None else rows.parts(ranked[:_SHOWN], row.got),
+        nearest=wrong_first[:_SHOWN] if ranked is None else rows.parts(ranked[:_SHOWN], row),
     )
 
 
@@ -166,7 +176,7 @@ def _cause(row: Scored, near: Sequence[NearRowPart], rows: _Rows) -> Cause:
     """The first cause that fits; `near` are the nearest rows, nearest first."""
     expected, got, labels = row.expected.strip(), row.got.strip(), rows.labels
     wrong = [part for part in near if part.teaches_wrong]
-    right = [part for part in near if _same(part.answer, row.expected)]
+    right = [part for part in near if rows.teaching(part.answer, row).right]
     rules: tuple[tuple[Cause, Callable[[], bool]], ...] = (
         ("cut off", lambda: was_cut_off(row)),
         ("unseen label", lambda: labels is not None and expected not in labels),
@@ -204,7 +214,3 @@ def _doubted(findings: Iterable[Finding]) -> dict[Source, list[str]]:
 def _another_form(expected: str, got: str) -> bool:
     no_json = json_value(got) is NO_JSON and form_of(expected) == "JSON"
     return no_json or form_of(expected) != form_of(got)
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip() == other.strip()

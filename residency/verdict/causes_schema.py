@@ -24,7 +24,10 @@ class NearRowPart(Part):
     """How like the failed row it is, at most 1; by gradients, how like its gradient is to that of the
     wrong answer."""
     teaches_wrong: bool
-    """Whether its answer is the wrong one that was given."""
+    """Whether its answer is the wrong one that was given; where answers are no labels, whether it has a
+    field as it was wrongly given, or else is nearer to the one given than both are to the one wanted."""
+    wrong_fields: list[str] = []
+    """Where answers are fields: those in which it has the wrong value that was given."""
     checks: list[str]
     """Checks that doubt its answer."""
 

@@ -17,7 +17,8 @@ from residency.data.labels import labels_of
 from residency.data.mending.review import Reason, Suspect
 from residency.data.twins.nearest import Nearest, Neighbour, asked_text
 from residency.models.vectors import Similarity
-from residency.verdict.causes_schema import TracedPart
+from residency.verdict.causes_schema import NearRowPart, TracedPart
+from residency.verdict.unlearned import Unlearned
 
 _NEIGHBOURS = 10
 """Training rows that vote on a row's label."""
@@ -25,6 +26,8 @@ _ONE_OF_TWO = ("conflict", "near-conflict")
 """Checks that say that one of two rows is wrong, and not which."""
 Doubt = tuple[str, Flag]
 """A check that doubts a row's answer, by its id, and what it found."""
+Blames = Mapping[str, Sequence[tuple[TracedPart, NearRowPart]]]
+"""By training row, `file:row`: each failure that it taught the wrong answer of, with the row beside it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class _Signs(NamedTuple):
 
     doubts: tuple[Doubt, ...]
     vote: _Vote | None
+    unlearned: Unlearned | None
 
     @property
     def suspicion(self) -> float:
@@ -67,39 +71,47 @@ class _Signs(NamedTuple):
         signs = [
             flag.suspicion / 2 if check in _ONE_OF_TWO else flag.suspicion for check, flag in self.doubts
         ]
-        return max([*signs, *([] if self.vote is None else [self.vote.margin])])
+        signs += [sign.margin for sign in (self.vote, self.unlearned) if sign is not None]
+        return max(signs)
 
-    def named(self, place_of: Mapping[Source, int]) -> list[int]:
-        """The places of the rows that have the answer which a sign says is right."""
+    def answer(self, train: Sequence[Example], place_of: Mapping[Source, int]) -> str | None:
+        """The answer that all signs which name one say is right; none where they differ, or it is blank."""
         rows = [flag.other for check, flag in self.doubts if check not in _ONE_OF_TWO]
         places = [place_of[row] for row in rows if row is not None]
-        return places if self.vote is None else [*places, self.vote.nearest]
+        places += [] if self.vote is None else [self.vote.nearest]
+        answers = [train[place].answer for place in places]
+        answers += [] if self.unlearned is None else [self.unlearned.given]
+        return answers[0] if len(set(map(str.strip, answers))) == 1 and answers[0].strip() else None
 
 
 def propose(
-    train: Sequence[Example], failures: Sequence[TracedPart], doubts: Iterable[Doubt], similarity: Similarity
+    train: Sequence[Example],
+    blames: Blames,
+    doubts: Iterable[Doubt],
+    not_learned: Mapping[Source, Unlearned],
+    similarity: Similarity,
 ) -> list[Proposal]:
     """The rows to judge; those that most failures blame come first, then the most suspected.
 
-    A failure blames the near rows that give the wrong answer it gave. A row that is blamed is proposed
-    where its own neighbours give another answer too, or a check doubts it: else the failed row may well
-    be the odd one. Suspicion is the strongest sign: all look at the same neighbours, so that two of them
-    make the row no more suspect than one.
+    A row that is blamed is proposed where its own neighbours give another answer too, the tuned model has
+    not learned it, or a check doubts it: else the failed row may well be the odd one. Suspicion is the
+    strongest sign: all go by what like rows answer, so that two of them make the row no more suspect than
+    one. Of equal ones that comes first whose answer the tuned model finds least likely.
 
     Args:
         train: The rows trained on.
-        failures: On validation rows, traced to their nearest training rows.
+        blames: By failures on validation rows, traced to their nearest training rows.
         doubts: Of checks that looked at training rows alone.
+        not_learned: Rows that the tuned model answers otherwise.
         similarity: How likeness is told.
     """
-    blamed = _blamed(failures)
     doubted: dict[Source, list[Doubt]] = defaultdict(list)
     for check, flag in doubts:
         doubted[flag.source].append((check, flag))
     places = [
         place
         for place, example in enumerate(train)
-        if str(example.source) in blamed or example.source in doubted
+        if str(example.source) in blames or example.source in doubted or example.source in not_learned
     ]
     if not places:
         return []
@@ -107,25 +119,28 @@ def propose(
     found = []
     for place, vote in zip(places, _votes(train, places, similarity), strict=True):
         source = train[place].source
-        signs = _Signs(tuple(doubted[source]), vote)
-        if doubted[source] or vote is not None:
-            found.append(_proposal(train, place, signs, place_of, blamed[str(source)]))
-    return sorted(found, key=_rank)
+        signs = _Signs(tuple(doubted.get(source, ())), vote, not_learned.get(source))
+        if any(signs):
+            answer = signs.answer(train, place_of)
+            found.append(_proposal(train, place, signs, answer, blames.get(str(source), ())))
+    nll = {str(source): sign.nll for source, sign in not_learned.items()}
+    return sorted(found, key=lambda proposal: _rank(proposal, nll))
 
 
-def _rank(proposal: Proposal) -> tuple[int, float, str, int]:
-    suspect = proposal.suspect
-    return -len(proposal.failures), -suspect.suspicion, suspect.source.file, suspect.source.row
+def _rank(proposal: Proposal, nll: Mapping[str, float]) -> tuple[int, float, float, str, int]:
+    suspect, source = proposal.suspect, proposal.suspect.source
+    unlikely = nll.get(str(source), 0.0)
+    return -len(proposal.failures), -suspect.suspicion, -unlikely, source.file, source.row
 
 
-def _blamed(failures: Iterable[TracedPart]) -> dict[str, list[TracedPart]]:
-    """The failures that each training row taught the wrong answer of."""
-    blamed: dict[str, list[TracedPart]] = defaultdict(list)
+def blames_of(failures: Iterable[TracedPart]) -> Blames:
+    """The failures that each training row taught the wrong answer of; the rows that most blame come first."""
+    blames: dict[str, list[tuple[TracedPart, NearRowPart]]] = defaultdict(list)
     for failure in failures:
         for near in failure.nearest:
             if near.teaches_wrong:
-                blamed[near.source].append(failure)
-    return blamed
+                blames[near.source].append((failure, near))
+    return dict(sorted(blames.items(), key=lambda row: -len(row[1])))
 
 
 def _votes(train: Sequence[Example], places: Sequence[int], similarity: Similarity) -> list[_Vote | None]:
@@ -160,19 +175,28 @@ def _proposal(
     train: Sequence[Example],
     place: int,
     signs: _Signs,
-    place_of: Mapping[Source, int],
-    failures: Sequence[TracedPart],
+    answer: str | None,
+    blamed: Sequence[tuple[TracedPart, NearRowPart]],
 ) -> Proposal:
-    example, vote = train[place], signs.vote
+    example, vote, not_learned = train[place], signs.vote, signs.unlearned
     reasons = [Reason(check, shorten(flag.detail), flag.other) for check, flag in signs.doubts]
+    if not_learned is not None:
+        reasons.insert(0, Reason("unlearned", shorten(not_learned.detail), None))
     if vote is not None:
         detail = f"rows like it answer {vote.label!r} (margin {vote.margin:.2f})"
         reasons.insert(0, Reason("neighbours", shorten(detail), train[vote.nearest].source))
+    failures = [failure for failure, _ in blamed]
     if failures:
-        rows = f"{plural(len(failures), 'validation row')} failed with its answer"
+        rows = f"{plural(len(failures), 'validation row')} failed with {_shared(blamed)}"
         detail = f"{rows}, e.g. {failures[0].source}: {failures[0].prompt}"
         reasons.insert(0, Reason("blamed", shorten(detail), None))
-    answers = [train[named].answer for named in signs.named(place_of)]
-    answer = answers[0] if len(set(map(str.strip, answers))) == 1 else None
     suspect = Suspect(example.source, example.id, round(signs.suspicion, 4), tuple(reasons), answer)
     return Proposal(suspect, tuple(failure.source for failure in failures))
+
+
+def _shared(blamed: Sequence[tuple[TracedPart, NearRowPart]]) -> str:
+    """What the row has in common with the wrong answers given."""
+    if fields := dict.fromkeys(field for _, near in blamed for field in near.wrong_fields):
+        return f"its {' and '.join(fields)}"
+    is_same = all(near.answer.strip() == failure.got.strip() for failure, near in blamed)
+    return "its answer" if is_same else "an answer like its own"

@@ -85,3 +85,31 @@ def test_texts_are_weighed_as_the_assistant_would_write_them(tmp_path):
     prompt = base.renderer.prompt_ids(past)
     answer = AutoTokenizer.from_pretrained(base.folder)("five").input_ids
     assert found[0][1].logprob == pytest.approx(alone(base.model, prompt, answer), abs=1e-4)
+
+
+def test_the_end_counts_where_an_answer_is_whole(tmp_path):
+    base = load_base(Base(model=str(write_tiny_base(tmp_path / "tiny"))), torch.float32)
+    model = LocalModel(base.model, base.renderer, 4)
+    asked = Conversation((Message("user", "2 + 2?"),))
+    ((found,),) = model.likelihoods([(asked, [Message("assistant", "four")])], no_progress, ended=True)
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    answer = [*tokenizer("four").input_ids, tokenizer.eos_token_id]
+    assert found.tokens == len(answer) == 5
+    assert found.logprob == pytest.approx(
+        alone(base.model, base.renderer.prompt_ids(asked), answer), abs=1e-4
+    )
+
+
+def test_an_answer_that_cannot_be_written_or_is_too_long_cannot_be_weighed(tmp_path):
+    base = load_base(Base(model=str(write_tiny_base(tmp_path / "tiny"))), torch.float32)
+    model = LocalModel(base.model, base.renderer, 4)
+    asked = Conversation((Message("user", "2 + 2?"),))
+    room = 4096 - len(base.renderer.prompt_ids(asked)) - 2  # the stop token, and the line's end behind it
+    told = {
+        "four": True,
+        "": True,
+        "four<|im_end|>": False,  # structure of the chat
+        "4" * room: True,
+        "4" * (room + 1): False,
+    }
+    assert {text: model.can_weigh(asked, Message("assistant", text)) for text in told} == told
