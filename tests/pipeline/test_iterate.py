@@ -95,6 +95,7 @@ def test_what_is_suggested_are_the_planted_rows_that_were_trained_on(iterated):
     suggested = {f"{p['file']}:{p['row']}": p["answer"] for p in sure}
     assert len(iterated.planted) >= 5
     assert suggested == {place: rightly(number)["output"] for place, number in iterated.planted.items()}
+    assert "likelihood of the training answers" not in iterated.called.err  # neighbours tell of labels
 
 
 def test_the_new_file_holds_the_mended_rows_and_the_old_one_stays(iterated):

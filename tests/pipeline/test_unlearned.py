@@ -40,9 +40,10 @@ def base(tiny_base):
 @pytest.fixture
 def looked_for(base, tiny_base):
     """What is found among rows, with what the model says to each, and those that it was asked."""
-    recipe = Recipe(base={"model": str(tiny_base)}, data={"train": "rows.jsonl"}, task={"name": "t"})
 
-    def look(rows, answers, blamed=(), **how):
+    def look(rows, answers, blamed=(), scorer="exact", **how):
+        task = {"name": "t", "scorer": scorer, "max_new_tokens": 40}
+        recipe = Recipe(base={"model": str(tiny_base)}, data={"train": "rows.jsonl"}, task=task)
         model = Answering(base, {example.prompt[-1].content: answers(example) for example in rows}, **how)
         return find_unlearned(recipe, model, rows, blamed, Silent()), model.asked
 
@@ -66,9 +67,11 @@ def weigh(base):
 
 def test_the_200_least_likely_answers_are_asked_and_those_that_are_blamed(looked_for, weigh):
     rows = [row(number, "abcdefgh"[number % 8] * (1 + number % 3)) for number in range(1, 231)]
+    rows.append(row(231, ""))  # of which the end alone is weighed
     mean = {example.source.row: -(lambda lp, n: lp / n)(*weigh(example, example.answer)) for example in rows}
     order = sorted(mean, key=mean.__getitem__, reverse=True)
     likely = rows[order[-1] - 1]
+    assert likely.source.row != 231
     found, asked = looked_for(rows, lambda example: example.answer, blamed=[likely])
     assert found == {}
     wanted = [*order[:200], likely.source.row]
@@ -87,6 +90,12 @@ def test_a_row_answered_otherwise_has_a_sign_where_that_is_likelier(looked_for, 
     assert sign.margin == pytest.approx(exp(other) - exp(own), rel=1e-3)
 
 
+def test_an_answer_that_passes_was_learned_however_it_is_written(looked_for):
+    rows = [row(1, "So it is.")]
+    assert looked_for(rows, lambda _: "so it is", scorer="normalised")[0] == {}
+    assert looked_for(rows, lambda _: "so it is", scorer="exact")[0].keys() == {rows[0].source}
+
+
 @pytest.mark.parametrize("given", ["x<|im_end|>", "y"])
 def test_an_answer_that_cannot_be_written_or_was_cut_off_says_nothing(looked_for, given):
     rows = [row(1, "so it is, as it was before")]
@@ -95,7 +104,7 @@ def test_an_answer_that_cannot_be_written_or_was_cut_off_says_nothing(looked_for
 
 
 def test_a_row_that_leaves_no_room_for_an_answer_is_not_asked(looked_for):
-    long = Example((Message("user", "a" * 4080), Message("assistant", "b")), Source("rows.jsonl", 1))
+    long = Example((Message("user", "a" * 4050), Message("assistant", "b")), Source("rows.jsonl", 1))
     found, asked = looked_for([long, row(2, "so it is")], lambda _: "x", blamed=[long])
     assert asked == ["what of 2?"]
 

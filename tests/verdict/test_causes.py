@@ -79,6 +79,11 @@ def test_of_free_answers_the_form_is_looked_at_and_no_pair_is_told():
     assert traced("note 3 of the day", '{"n": 30}', '{"n": 30', train).cause == "form"
     taught = traced("note 3 of the day", '{"n": 30}', '{"n": 3}', train)
     assert (taught.cause, taught.pair) == ("taught", "")
+    assert [(near.teaches_wrong, near.wrong_fields) for near in taught.nearest] == [
+        (True, ["n"]),
+        (False, []),
+        (False, []),
+    ]
     assert traced("note 3 of the day", '{"n": 30}', '{"n": 31}', train).cause == "other"
 
 
