@@ -107,7 +107,8 @@ def _show(review: Review, suspect: Suspect, where: str, decided: str | None, con
     table.add_row("answer", *(Text(example.answer, style="bold") for example in examples))
     console.print(table)
     if suspect.answer is not None:
-        console.print(Text.assemble("suggested answer: ", (suspect.answer, "bold")))
+        begin = "\n" if "\n" in suspect.answer else " "
+        console.print(Text.assemble("suggested answer:", begin, (suspect.answer, "bold")))
     console.print(Text(_keys(suspect), style="dim"))
 
 
