@@ -7,6 +7,7 @@ import time
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 
@@ -34,21 +35,30 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+_SECONDS = 0.3
+"""Time after which no further round of products is begun; the first is not counted, as it warms up."""
+
+
 def measure_speed(device: torch.device, size: int = 1024) -> Speed:
-    """Time products of two size x size matrices; takes about a tenth of a second."""
-    return Speed(_gflops(device, torch.bfloat16, size), _gflops(device, torch.float32, size))
+    """Time products of two size x size matrices, the formats in turn; takes about a third of a second.
+
+    The best of each counts: other work on the machine slows some products, and seldom all of a format.
+    """
+    matrices = [torch.ones(size, size, dtype=t, device=device) for t in (torch.bfloat16, torch.float32)]
+    rounds = [[_seconds(matrix) for matrix in matrices]]
+    begun = time.perf_counter()
+    while len(rounds) == 1 or time.perf_counter() - begun < _SECONDS:
+        rounds.append([_seconds(matrix) for matrix in matrices])
+    return Speed(*(2 * size**3 / min(of_format) / 1e9 for of_format in zip(*rounds[1:], strict=True)))
 
 
-def _gflops(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    a = torch.ones(size, size, dtype=dtype, device=device)
-    best = float("inf")
-    for _ in range(4):
-        synchronise(device)
-        begun = time.perf_counter()
-        a @ a
-        synchronise(device)
-        best = min(best, time.perf_counter() - begun)
-    return 2 * size**3 / best / 1e9
+def _seconds(matrix: Tensor) -> float:
+    """The time that a product of the matrix with itself takes."""
+    synchronise(matrix.device)
+    begun = time.perf_counter()
+    matrix @ matrix
+    synchronise(matrix.device)
+    return time.perf_counter() - begun
 
 
 def synchronise(device: torch.device) -> None:
