@@ -95,6 +95,8 @@ class Running:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
         if not self._is_done():
             self._note("running", {})
+        if account := self._account:
+            account.count(self.folder)
         try:
             yield
         except BaseException as error:
@@ -102,6 +104,8 @@ class Running:
             with suppress(ResidencyError):  # the disk may be full, and the first error is the one to tell
                 if not self._is_done():
                     self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
+                    if account and is_main():
+                        account.keep(self.folder)
             raise
 
     def _is_done(self) -> bool:

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from residency.core.recipe_file import load_recipe
 from residency.core.workspace import read_json, read_jsonl, write_jsonl
+from residency.evals.scorers.account import account_of
 from tests.endpoint_server import completion, failure, serve
 from tests.pipeline.projects import write_rows
 
@@ -22,7 +24,7 @@ def strictly(call):
     return completion(f"VERDICT: {'pass' if given['answer to grade'] == given['good answer'] else 'fail'}")
 
 
-def add_judge(recipe, served, max_cost):
+def add_judge(recipe, served, max_cost, price_in=1000):
     write_rows(
         recipe.parent / "golden.jsonl",
         ({"input": f"{i}", "expected": "a", "answer": "ab"[i % 2], "pass": i % 2 == 0} for i in range(20)),
@@ -32,7 +34,7 @@ def add_judge(recipe, served, max_cost):
     if "scorer" not in text:
         text = text.replace("max_new_tokens", 'scorer = "judge"\nmax_new_tokens', 1)
     judge = {"url": served.url, "model": "strict", "rubric": "rubric.md", "golden": "golden.jsonl"}
-    judge |= {"price_in": 1000, "price_out": 2000, "max_cost": max_cost, "max_tokens": 100, "retries": 0}
+    judge |= {"price_in": price_in, "price_out": 2000, "max_cost": max_cost, "max_tokens": 100, "retries": 0}
     lines = [f"{key} = {json.dumps(value)}" for key, value in judge.items()]
     recipe.write_text("\n".join([text, "[judge]", *lines]) + "\n")
 
@@ -62,6 +64,8 @@ def test_the_report_tells_what_the_judge_was_asked_and_what_it_cost(recipe, line
         assert other.code == 0 and not other.built() and len(served.calls) == asked
         names = {file.parent.name: read_json(file)["judge"] for file in line.home.glob("runs/*/report.json")}
         assert len(names) == 2 and set(map(str, names.values())) == {str(judge)}
+        # what finished stages asked counts against the cap of a run that takes them up
+        assert account_of(load_recipe(recipe).judge).budget.spent == pytest.approx(judge["spent"])
     rows = list(read_jsonl(folder / "judged.jsonl"))
     write_jsonl(folder / "judged.jsonl", rows[1:])
     assert "judge.questions" in line("verdict", folder.name).mistake()["what"]
@@ -71,20 +75,22 @@ def test_the_report_tells_what_the_judge_was_asked_and_what_it_cost(recipe, line
 
 def test_a_run_stops_at_the_judges_cap_and_goes_on_with_more(recipe, line):
     with serve(strictly) as served:
-        # a question has some 850 bytes and 100 tokens of reply: less than 1.2 is set aside for one
-        add_judge(recipe, served, 20 * A_REPLY + 1.2)
+        # replies cost 0.01, and for each 0.2 is set aside: 26 are asked, of which 20 are the golden set
+        add_judge(recipe, served, 0.455, price_in=0)
         stopped = line("run", recipe)
         mistake = stopped.mistake()
         assert mistake["where"] == "judge.max_cost" and "could pass the cap of" in mistake["what"]
         before = len(served.calls)
+        (folder,) = (line.home / "runs").iterdir()
+        assert before == len(list(read_jsonl(folder / "judged.jsonl"))) == 26
         assert line("run", recipe).mistake()["where"] == "judge.max_cost" and len(served.calls) == before
-        add_judge(recipe, served, 100)
+        add_judge(recipe, served, 100, price_in=0)
         called = line("run", recipe)
         assert called.code == 0, called.err
         assert "check" in called.kept()
         _, report = report_of(line)
         assert report["judge"]["questions"] == len(served.calls) > before
-        assert report["judge"]["spent"] == pytest.approx(len(served.calls) * A_REPLY)
+        assert report["judge"]["spent"] == pytest.approx(len(served.calls) * 0.01)
 
 
 def test_a_judge_that_is_away_refuses_no_data_for_good(recipe, line):

@@ -25,7 +25,7 @@ class Account:
     def __init__(self, judge: Judge) -> None:
         """Nothing is asked yet."""
         self.judge, self.budget = judge, Budget(judge.max_cost)
-        self._counted: set[str] = set()
+        self._counted: dict[str, Asked] = {}
         self._noted: dict[str, Asked] = {}
         self._lock = Lock()
 
@@ -65,8 +65,12 @@ class Account:
             write_asked(folder, self._noted.values())
             self._noted = outside
 
+    def keep(self, folder: Path) -> None:
+        """Write all that counts to the folder of a run that ends early: it counts first when that goes on."""
+        write_asked(folder, self._counted.values())
+
     def count(self, folder: Path) -> None:
-        """What was asked for a stage that is finished counts against the cap."""
+        """What was asked for a finished stage, or by a run that ended early, counts against the cap."""
         for asked in read_asked(folder):
             with self._lock:
                 new = self._is_new(asked)
@@ -75,9 +79,7 @@ class Account:
 
     def _is_new(self, asked: Asked) -> bool:
         """Whether it is counted for the first time."""
-        before = len(self._counted)
-        self._counted.add(asked.question)
-        return len(self._counted) > before
+        return self._counted.setdefault(asked.question, asked) is asked
 
 
 _ACCOUNTS: dict[Judge, Account] = {}
