@@ -13,10 +13,28 @@ from residency.models.vectors import Similarity, vectors_for
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Values of C that are tried: the inverse of the weight of the L2 penalty."""
+MOST_LABELS = 500
+"""Different answers at most. Each is a dense row of weights, a number a word and piece of a word, and L-BFGS
+holds up to 25 such tables: of 24,000 words, as some 10,000 short rows have, 500 labels take 2.4 GB."""
+LEAST_ROWS = 2
+"""Training rows a label has in the mean at least: with fewer, most inputs have no like one to be told by."""
 _MANY = 100
 """Training rows from which on words that stand in one row alone are left out: they tell of no other."""
 _STEPS = 1000
 _PRECISION = 1e-3
+
+
+def unfit(answers: Sequence[str]) -> str:
+    """Why a classifier cannot tell these training answers apart; empty where it can."""
+    labels = len(set(answers))
+    if labels < 2:
+        return "the training rows all have the same answer"
+    if labels > MOST_LABELS:
+        return f"{labels:,} different answers are more than the {MOST_LABELS} that it holds in memory"
+    if len(answers) < LEAST_ROWS * labels:
+        rows = f"{len(answers):,} training rows have {labels:,} different answers"
+        return f"{rows}, and each should stand in {LEAST_ROWS} rows or more in the mean"
+    return ""
 
 
 class Classifier:

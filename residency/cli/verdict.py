@@ -38,7 +38,8 @@ def command(runs: tuple[str, ...], as_json: bool) -> None:
         print_json({"run": report.run, "rows": len(rows), **made_anew})
         return
     print_report(report, folders[0])
-    click.echo(f"Evidence every figure follows from the {len(rows):,} rows of scored.jsonl")
+    beside = " and the questions of judged.jsonl" if report.judge else ""
+    click.echo(f"Evidence every figure follows from the {len(rows):,} rows of scored.jsonl{beside}")
 
 
 def _check(folder: Path) -> tuple[Report, list[Scored]]:
@@ -48,12 +49,13 @@ def _check(folder: Path) -> tuple[Report, list[Scored]]:
         ResidencyError: a file of the run is missing or damaged, or its rows do not bear out the report.
     """
     from residency.core.errors import ResidencyError
+    from residency.evals.asked import read_asked
     from residency.evals.scored import read_scored
     from residency.verdict.evidence import differences, recompute
 
     report = read_report(folder)
     rows = read_scored(folder / "scored.jsonl")
-    anew = recompute(rows, report)
+    anew = recompute(rows, report, read_asked(folder))
     if found := differences(report, anew):
         more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
         what = f"The report does not say what its scored rows say: {'; '.join(found[:5])}{more}."

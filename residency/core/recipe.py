@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from residency.core.recipe_endpoints import Endpoint as Endpoint
 from residency.core.recipe_endpoints import Judge as Judge
+from residency.core.recipe_endpoints import Priced as Priced
 from residency.core.recipe_endpoints import Remote as Remote
 from residency.core.recipe_fields import DataField, Name, PathField, Seed
 from residency.core.recipe_fields import Section as Section

@@ -54,9 +54,28 @@ class Endpoint(Section):
     """How often a busy or failing server is asked again."""
 
 
-class Judge(Endpoint):
+class Priced(Endpoint):
+    """A model behind an OpenAI-compatible API, with what its tokens cost and may cost."""
+
+    price_in: float | None = Field(None, ge=0)
+    """Price of a million prompt tokens; 0 where nobody bills."""
+    price_out: float | None = Field(None, ge=0)
+    """Price of a million answer tokens, in the same currency."""
+    max_cost: float = Field(1.0, ge=0)
+    """No call is made that could bring the cost of all answers above this; what is left out is reported."""
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What a call of so many tokens costs."""
+        return (prompt_tokens * (self.price_in or 0) + completion_tokens * (self.price_out or 0)) / 1e6
+
+
+class Judge(Priced):
     """A model behind an OpenAI-compatible API that grades answers: `judge` and `pairwise_judge`."""
 
+    max_cost: float = Field(1.0, ge=0)
+    """No call is made that could bring the cost of all that a run asks above this; the run stops."""
+    max_tokens: int = Field(2048, ge=1, le=1_000_000)
+    """Longest reply in tokens, thinking included."""
     rubric: PathField | None = None
     """Text file that says what a good answer is."""
     golden: PathField | None = None
@@ -65,7 +84,7 @@ class Judge(Endpoint):
     """Least agreement with the golden set, as Cohen's kappa; below it the judge does not count."""
 
 
-class Remote(Endpoint):
+class Remote(Priced):
     """A model behind an OpenAI-compatible API that is asked as the base is. The test rows are sent to it."""
 
     name: Name
@@ -78,15 +97,9 @@ class Remote(Endpoint):
     """Price of a million prompt tokens."""
     price_out: float = Field(ge=0)
     """Price of a million answer tokens, in the same currency."""
-    max_cost: float = Field(1.0, ge=0)
-    """No call is made that could bring the cost of all answers above this; what is left out is reported."""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     """Longest answer in tokens, thinking included; without it `task.max_new_tokens`."""
     constrain: bool = True
     """Whether `task.constrain` holds for its answers too, by `response_format`; not every server takes it."""
     concurrency: int = Field(4, ge=1, le=64)
     """Calls under way at a time."""
-
-    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """What a call of so many tokens costs."""
-        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6

@@ -61,11 +61,18 @@ def _validate(file: Path, tables: dict[str, Any], overrides: Sequence[str]) -> R
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:
         places = _Places(file, overrides)
-        mistakes += [_explain(places, e) for e in error.errors() if e["type"] != _FOLLOWS]
+        mistakes += [_explain(places, e) for e in _own(error.errors())]
     mistakes += _missing_files(_Places(file, overrides), tables)
     if recipe is None or mistakes:
         raise SeveralErrors(mistakes)
     return recipe
+
+
+def _own(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Those that no other one brings about: a list is not also too short without the items refused."""
+    within = {error["loc"][:-1] for error in errors}
+    follows = [e["type"] == _FOLLOWS or (e["type"] == "too_short" and e["loc"] in within) for e in errors]
+    return [error for error, led in zip(errors, follows, strict=True) if not led]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from residency.core.workspace import read_jsonl, reading
 from residency.data.duplicates import wording
 from residency.evals.scorers import EXPECTED, Score, Scorer
 
-Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite", "part"]
+Split = Literal["test", "train", "validation", "twin", "recital", "recital-test", "suite", "part", "golden"]
 """`twin`: a training row in other words. `recital`: a training answer continued from its first tokens,
-`recital-test` one of the test. `part`: a test row, asked of a model tuned on a part of the training rows."""
+`recital-test` one of the test. `part`: a test row, asked of a model tuned on a part of the training rows.
+`golden`: an answer graded by people, with the judge's grade: `expected` and `got`."""
 _CUT_OFF = "; cut off after "
 
 

@@ -6,12 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
-from residency.core.recipe import Remote
+from residency.core.recipe import Endpoint, Priced, Remote
 from residency.core.records import Completion, Conversation, Message, ToolCall, fingerprint, join_calls
 from residency.models.endpoint import Body, Client, Reply, chat, known, strictly
 from residency.models.unanswerable import TooLong
@@ -56,8 +57,51 @@ class Budget:
             self.spent += cost
             self._changed.notify_all()
 
+    def count(self, cost: float) -> None:
+        """So much was spent elsewhere and counts here too; below 0: so much was not spent after all."""
+        with self._changed:
+            self.spent += cost
+            self._changed.notify_all()
+
     def _has(self, most: float) -> bool:
         return self.spent + sum(self._under_way) + most <= self.cap
+
+
+def ask_within(budget: Budget, endpoint: Priced, client: Client, body: Body) -> Reply | None:
+    """The reply, paid from the budget; none where it could cost more than is left.
+
+    Raises:
+        TooLong: the model's context has no room for it.
+        ResidencyError: the call failed for good, or its cost is not told.
+    """
+    most = endpoint.cost(_most_tokens(body), body["max_tokens"])
+    if not budget.reserve(most):
+        return None
+    cost = 0.0
+    try:
+        reply = client.ask(body)
+        cost = cost_of(endpoint, reply)
+        return reply
+    finally:
+        budget.settle(most, cost)
+
+
+def cost_of(endpoint: Priced, reply: Reply) -> float:
+    """What the reply costs, paid for before or not.
+
+    Raises:
+        ResidencyError: the server does not tell how many tokens it took.
+    """
+    return endpoint.cost(*tokens_of(endpoint, reply))
+
+
+def tokens_of(endpoint: Endpoint, reply: Reply) -> tuple[int, int]:
+    """The reply's prompt tokens and answer tokens; raises as `cost_of`."""
+    if reply.prompt_tokens is None or reply.completion_tokens is None:
+        what = f"The model '{endpoint.model}' does not tell how many tokens its answers take."
+        fix = "Take an endpoint that gives `usage` with each answer; without it the cost is not known."
+        raise ResidencyError(what, endpoint.url, fix)
+    return reply.prompt_tokens, reply.completion_tokens
 
 
 class RemoteModel:
@@ -129,14 +173,15 @@ class RemoteModel:
                 left[key] = body
                 continue
             if key not in self._counted:
-                self.budget.spent += self._cost(reply)
+                self.budget.count(cost_of(self.remote, reply))
             yield key, reply
         self._counted.update(asked)
         if not left:
             return
         too_long: dict[str, TooLong] = {}
         with Client(self.remote) as client, ThreadPoolExecutor(self.remote.concurrency) as pool:
-            futures = {pool.submit(self._ask, client, body): key for key, body in left.items()}
+            ask = partial(ask_within, self.budget, self.remote, client)
+            futures = {pool.submit(ask, body): key for key, body in left.items()}
             try:
                 for future in as_completed(futures):
                     key = futures[future]
@@ -154,12 +199,12 @@ class RemoteModel:
             raise too_long[asked[places[0]]].at(*places)
 
     def _completion(self, reply: Reply, tools: Sequence[Mapping[str, Any]], *, repeats: bool) -> Completion:
-        assert reply.prompt_tokens is not None and reply.completion_tokens is not None
+        prompt_tokens, completion_tokens = tokens_of(self.remote, reply)
         text = _text(reply) if tools else reply.content
         return Completion(
             text=self.constraint.read(text) if self.constraint else text,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
             seconds=reply.seconds,
             finish="length" if reply.finish == "length" else "stop",
             cached=reply.cached or repeats,
@@ -168,26 +213,6 @@ class RemoteModel:
     def has_room(self, conversation: Conversation, max_new_tokens: int) -> bool:
         """True: only the server knows, and it refuses what is too long."""
         return True
-
-    def _ask(self, client: Client, body: Body) -> Reply | None:
-        """The reply; none where it could cost more than is left."""
-        most = self.remote.cost(_most_tokens(body), body["max_tokens"])
-        if not self.budget.reserve(most):
-            return None
-        cost = 0.0
-        try:
-            reply = client.ask(body)
-            cost = self._cost(reply)
-            return reply
-        finally:
-            self.budget.settle(most, cost)
-
-    def _cost(self, reply: Reply) -> float:
-        if reply.prompt_tokens is None or reply.completion_tokens is None:
-            what = f"The model '{self.remote.model}' does not tell how many tokens its answers take."
-            fix = "Take an endpoint that gives `usage` with each answer; without it the cost is not known."
-            raise ResidencyError(what, self.remote.url, fix)
-        return self.remote.cost(reply.prompt_tokens, reply.completion_tokens)
 
 
 def _most_tokens(body: Body) -> int:

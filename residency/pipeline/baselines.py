@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from residency.candidates.candidate import Candidate
-from residency.candidates.classifier import STRENGTHS, Classifier
+from residency.candidates.classifier import STRENGTHS, Classifier, unfit
 from residency.candidates.documents import NearestPassages, read_passages
 from residency.candidates.prompted import Prompted, draw_shots
 from residency.candidates.shown import NearestRows, Retriever
+from residency.core.errors import ResidencyError
 from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import Example
@@ -105,14 +106,21 @@ def _choose_shots(
 
 
 def _wants_classifier(recipe: Recipe, train: Sequence[Example], report: Reporter) -> bool:
-    """Whether there is a classifier; says so where one would be and there is nothing to tell apart."""
+    """Whether there is a classifier; says so where one would be and cannot tell the answers apart.
+
+    Raises:
+        ResidencyError: there are too many answers for the classifier that is asked for.
+    """
     wanted, answers = recipe.candidates.classifier, [row.answer.strip() for row in train]
     if wanted == "off" or (wanted == "auto" and labels_of(answers) is None):
         return False
-    if len(set(answers)) > 1:
-        return True
-    report.say("  no classifier: the training rows all have the same answer")
-    return False
+    why = unfit(answers)
+    if why and wanted == "on" and len(set(answers)) > 1:
+        what = f"The classifier cannot be trained: {why}."
+        raise ResidencyError(what, "candidates.classifier", 'Set it to "auto" or "off".')
+    if why:
+        report.say(f"  no classifier: {why}")
+    return not why
 
 
 def _classifier(recipe: Recipe, sides: Sides, report: Reporter) -> tuple[Classifier, ChoicePart]:

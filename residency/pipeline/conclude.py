@@ -21,6 +21,7 @@ from residency.core.workspace import (
 from residency.data.ledger import in_order
 from residency.data.reading.sources import replay_file
 from residency.data.split.freeze import Frozen
+from residency.evals.asked import read_asked, write_asked
 from residency.evals.scored import Scored
 from residency.models.artifact import artifact_folder
 from residency.pipeline.inputs import Inputs
@@ -42,7 +43,8 @@ from residency.verdict.report_schema import (
 
 
 def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path]) -> Report:
-    """Write `report.json` and `report.html`, `scored.jsonl`, `causes.jsonl` and `ledger.jsonl` to `folder`.
+    """Write `report.json` and `report.html`, `scored.jsonl`, `causes.jsonl` and `ledger.jsonl` to `folder`,
+    and `judged.jsonl` where a judge graded.
 
     A report that is there already for the same stages keeps its date.
     """
@@ -60,6 +62,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
     ledger = stages["freeze"] / "ledger.jsonl"
     counts = in_order(Counter(fate["fate"] for fate in chain(read_jsonl(ledger), replay)))
     data = _data(inputs, frozen, read_json(stages["check"] / "examination.json"), counts)
+    write_asked(folder, chain.from_iterable(map(read_asked, stages.values())))
     report = Report(
         schema_="residency.report/1",
         run=folder.name,
@@ -74,7 +77,7 @@ def conclude(folder: Path, inputs: Inputs, dtype: str, stages: Mapping[str, Path
         training=training,
         causes=group_causes([TracedPart(**row) for row in causes]),
         tracing=_tracing(stages["trace"]),
-        **weigh(rows, training, inputs.recipe, data)._asdict(),
+        **weigh(rows, training, inputs.recipe, data, read_asked(folder))._asdict(),
     )
     write_jsonl(folder / "scored.jsonl", scored_rows)
     with ledger.open("rb") as of_task:

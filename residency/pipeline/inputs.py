@@ -32,16 +32,18 @@ def _unreadable(file: Path, error: OSError) -> ResidencyError:
 
 
 def _content(setting: Any) -> Any:
-    """A setting of the scorer as its stages depend on it."""
+    """A setting of the scorer as its stages depend on it; a judge's prices decide on none of its grades."""
     if isinstance(setting, Path):
         return source_hash(setting)
     if isinstance(setting, Section):
-        return {key: _content(value) for key, value in setting if key not in _HOW_ASKED}
+        return {key: _content(value) for key, value in setting if key not in _HOW_ASKED | _PAID}
     return setting
 
 
 _HOW_ASKED = {"concurrency", "key_env", "retries", "timeout"}
 """How an endpoint is asked, which decides nothing about its answers."""
+_PAID = {"max_cost", "price_in", "price_out"}
+"""What a judge's replies cost. Where its cap is reached no stage is finished."""
 
 
 class Machine(NamedTuple):

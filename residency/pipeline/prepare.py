@@ -12,22 +12,28 @@ from numpy.typing import NDArray
 from residency.chat import Renderer
 from residency.core.errors import ResidencyError, UnfitData
 from residency.core.recipe import Recipe
-from residency.core.workspace import read_json
+from residency.core.workspace import read_json, write_jsonl
 from residency.data.check import Examination, examine
 from residency.data.rows import Rows
 from residency.data.split.freeze import Frozen, freeze
 from residency.data.split.lock import Lock
+from residency.evals.golden import score_golden
 from residency.evals.scored import require_form
 from residency.evals.scorers import scorer_of
+from residency.evals.scorers.judge import graded_golden, require_agreement
 from residency.models.source import locate
 from residency.models.tokenizer import load_tokenizer
 
 
 def check(recipe: Recipe, folder: Path) -> Examination:
-    """Read and examine the rows; writes the examination, with the reasons for which training refuses them."""
+    """Read and examine the rows; writes the examination, with the reasons for which training refuses them.
+
+    A judge that is to score grades the golden set, unless the rows are refused: `scored.jsonl`.
+    """
     renderer = Renderer(load_tokenizer(locate(recipe.base)))
     examination = examine(recipe.data, recipe.task.system, renderer, recipe.split.group, folder)
-    stops = (*examination.stops, *_unfit_for_task(examination, recipe))
+    stops = examination.stops or _ask_judge(recipe, folder)
+    stops = (*stops, *_unfit_for_task(examination, recipe))
     examination = replace(examination, stops=stops)
     examination.write(folder)
     return examination
@@ -38,6 +44,24 @@ def require_trainable(checked: Path) -> None:
     stops = [ResidencyError(**error) for error in read_json(checked / "examination.json")["stops"]]
     if stops:
         raise UnfitData(stops)
+
+
+def _ask_judge(recipe: Recipe, folder: Path) -> tuple[ResidencyError, ...]:
+    """Have the judge, if there is one, grade the golden set; why it does not count, where it does not.
+
+    Raises:
+        ResidencyError: it cannot be asked, for which no run is refused for good.
+    """
+    scorer = scorer_of(recipe)
+    if scorer.judge is None:
+        return ()
+    rows = score_golden(graded_golden(scorer.judge, scorer.name))
+    write_jsonl(folder / "scored.jsonl", (row.to_json() for row in rows))
+    try:
+        require_agreement(scorer.judge, scorer.name)
+    except ResidencyError as error:
+        return (error,)
+    return ()
 
 
 def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[ResidencyError]:
@@ -52,6 +76,8 @@ def _unfit_for_task(examination: Examination, recipe: Recipe) -> Iterator[Reside
 
 def _require_form(examination: Examination, recipe: Recipe) -> None:
     scorer = scorer_of(recipe)
+    if scorer.judge is not None:  # which takes any answer
+        return
     for rows in examination.examples.values():
         asked = rows.where(~rows.table["is_text"])
         require_form(scorer, (row.example for row in asked.with_different_answers()))

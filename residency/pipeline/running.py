@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,12 @@ from residency.core.processes import is_main, process_count
 from residency.core.progress import Reporter, duration
 from residency.core.recipe import Recipe
 from residency.core.workspace import Workspace, read_json, reading, unwritable, write_json
+from residency.evals.scorers import scorer_of
 from residency.pipeline.inputs import Inputs, Machine
 from residency.pipeline.needs import require_known
 
 if TYPE_CHECKING:
+    from residency.evals.scorers.account import Account
     from residency.training.distribution import Alone
 
 
@@ -34,6 +36,11 @@ class Running:
         """
         require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
+        self._judge = scorer_of(recipe).judge
+        if self._judge is not None:
+            from residency.evals.scorers.account import open_account
+
+            open_account(self._judge)
         self.inputs = Inputs(recipe, workspace)
 
     @cached_property
@@ -88,6 +95,8 @@ class Running:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
         if not self._is_done():
             self._note("running", {})
+        if account := self._account:
+            account.count(self.folder)
         try:
             yield
         except BaseException as error:
@@ -95,6 +104,8 @@ class Running:
             with suppress(ResidencyError):  # the disk may be full, and the first error is the one to tell
                 if not self._is_done():
                     self._note("interrupted" if stopped else "failed", {}, "" if stopped else str(error))
+                    if account and is_main():
+                        account.keep(self.folder)
             raise
 
     def _is_done(self) -> bool:
@@ -154,7 +165,24 @@ class Running:
         if not is_main():
             while folder := self.processes.tell(None):
                 build(Path(folder))
-        stage = self.workspace.stage(name, inputs, build, resumable=resumable)
+        account = self._account
+
+        def noted(folder: Path) -> None:
+            with account.noting(folder) if account else nullcontext():
+                build(folder)
+
+        stage = self.workspace.stage(name, inputs, noted, resumable=resumable)
+        if account:
+            account.count(stage[0])
         if is_main() and process_count() > 1:
             self.processes.tell(None)
         return stage
+
+    @property
+    def _account(self) -> Account | None:
+        """What is asked of the judge in this run; none where none grades."""
+        if self._judge is None:
+            return None
+        from residency.evals.scorers.account import account_of
+
+        return account_of(self._judge)

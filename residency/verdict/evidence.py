@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Any, NamedTuple
 
 from residency.core.recipe import Recipe
+from residency.evals.asked import Asked
 from residency.evals.scored import Scored
 from residency.evals.scorers.score import quote
 from residency.verdict import reasons
@@ -16,6 +17,7 @@ from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
 from residency.verdict.data_schema import DataPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
+from residency.verdict.judging import JudgePart, measure_judge
 from residency.verdict.learning import measure_learning
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
@@ -48,11 +50,20 @@ class Evidence(NamedTuple):
     learning_curve: LearningCurvePart | None
     failures: list[FailurePart]
     regressions: list[RegressionPart]
+    judge: JudgePart | None
     verdict: VerdictPart
 
 
-def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: DataPart) -> Evidence:
+def weigh(
+    rows: Sequence[Scored],
+    training: TrainingPart,
+    recipe: Recipe,
+    data: DataPart,
+    asked: Sequence[Asked] = (),
+) -> Evidence:
     """The evidence of the rows; the training's curve and the data go into the verdict's reasons alone.
+
+    `asked` is what the judge was asked, of which no verdict depends.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs.
@@ -79,14 +90,15 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
         learning,
         pick_failures(rows),
         regressions,
+        measure_judge(rows, asked, recipe),
         decide(rows, settings, advice, beside),
     )
 
 
-def recompute(rows: Sequence[Scored], report: Report) -> Report:
+def recompute(rows: Sequence[Scored], report: Report, asked: Sequence[Asked] = ()) -> Report:
     """The report with its evidence made anew from the rows, by the report's own recipe and curve."""
     recipe = Recipe.model_validate(report.recipe)
-    evidence = weigh(rows, report.training, recipe, report.data)
+    evidence = weigh(rows, report.training, recipe, report.data, asked)
     return report.model_copy(update=evidence._asdict())
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from residency.core.money import amount
 from residency.evals.paraphrases import LEAST_PARAPHRASES
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
+from residency.verdict.judging import JudgePart
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import ParaphrasesPart
 from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart
@@ -116,6 +118,20 @@ def paraphrased(part: ParaphrasesPart) -> str:
         told += f", and fewer than {LEAST_PARAPHRASES} tell nothing of rows in other words"
     left_out = ", ".join(f"{why} ({count(n)})" for why, n in part.left_out.items())
     return f"{told}. Left out: {left_out}." if left_out else f"{told}."
+
+
+def judged(part: JudgePart, currency: str) -> str:
+    """`m agrees with 40 golden answers by a kappa of 0.85 (0.68 to 1.00); ...`."""
+    kappa = f"a kappa of {part.kappa:.2f} ({part.interval.low:.2f} to {part.interval.high:.2f})"
+    told = (
+        f"{part.model} agrees with people by {kappa}, on {percent(part.agreement)} of {part.golden} answers"
+    )
+    told += f"; {count(part.questions)} questions for {amount(part.spent, currency)}"
+    if part.winner_words is not None:
+        told += (
+            f"; the better answer of a pair has {part.winner_words:g} words, the other {part.loser_words:g}"
+        )
+    return told
 
 
 def learning_points(curve: LearningCurvePart) -> tuple[list[str], list[str]]:

@@ -35,6 +35,7 @@ def render_html(report: Report) -> str:
         "thousand_cost": figures.thousand_cost,
         "incomplete": figures.incomplete,
         "paraphrased": figures.paraphrased,
+        "judged": partial(figures.judged, currency=report.advice.currency),
         "ceiling_bound": figures.ceiling_bound,
         "count": figures.count,
         "choice_line": figures.choice_line,

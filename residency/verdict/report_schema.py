@@ -11,6 +11,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.causes_schema import CausePart, TracingPart
 from residency.verdict.data_schema import DataPart
+from residency.verdict.judging import JudgePart
 from residency.verdict.learning_schema import LearningCurvePart, PartTrainingPart
 from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
 from residency.verdict.part import Count, Part, Share
@@ -328,6 +329,8 @@ class Report(Part):
     """None where the rows beside failures are the nearest ones, `verdict.tracing` being `similarity`."""
     regressions: list[RegressionPart] = []
     """What training cost elsewhere, suite by suite and kind by kind; empty where no suite was asked."""
+    judge: JudgePart | None = None
+    """The model that graded the answers; none where a scorer did that asks no model."""
     verdict: VerdictPart
 
     def to_json(self) -> dict[str, Any]:

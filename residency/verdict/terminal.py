@@ -23,6 +23,7 @@ from residency.verdict.figures import (
     count,
     held,
     incomplete,
+    judged,
     learning_points,
     p_value,
     paraphrased,
@@ -82,6 +83,8 @@ def render_terminal(report: Report, console: Console) -> None:
         places.insert(0, ("Reworded", paraphrased(report.paraphrases)))
     if learned := report.memorisation:
         places.insert(0, ("Learned", _learned(learned)))
+    if report.judge:
+        places.insert(0, ("Judge", judged(report.judge, report.advice.currency)))
     for name, text in places:
         console.print(Text.assemble((f"{name:<9}", "dim"), text), soft_wrap=True)
 

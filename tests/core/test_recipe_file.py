@@ -38,6 +38,20 @@ def test_all_mistakes_are_told_at_once(write):
 
 
 @pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("-1", "-1 is not allowed: input should be greater than or equal to 0."),
+        ("65", "65 is not allowed: input should be less than or equal to 64."),
+        ("[4, -1]", "-1 is not allowed: input should be greater than or equal to 0."),
+        ("[]", "[] is not allowed: tuple should have at least 1 item after validation, not 0."),
+    ],
+)
+def test_a_number_that_is_refused_makes_its_list_no_shorter(write, given, what):
+    ((told, where, _),) = mistakes(write(f"{MINIMAL}[candidates]\nfew_shot = {given}\n"))
+    assert (told, where) == (f"candidates.few_shot = {what}", "FILE: candidates.few_shot")
+
+
+@pytest.mark.parametrize(
     ("sweep", "key", "what"),
     [
         ("rank = [8, 0]", "sweep.rank", "sweep.rank = 0 is not allowed: input should be greater"),

@@ -1,6 +1,8 @@
 """Judges on a scripted server: both orders, the golden set, keys and failures."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import pytest
 
 from residency.core.errors import ResidencyError, SeveralErrors
 from residency.core.recipe import Judge
+from residency.evals.asked import read_asked
 from residency.evals.scorers import get_scorer
+from residency.evals.scorers.account import account_of, open_account
 from tests import endpoint_server
-from tests.endpoint_server import completion
+from tests.endpoint_server import Said, completion
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def graded(number: int, good: bool):
 def judge_of(server, folder: Path, rows, **other) -> Judge:
     (folder / "rubric.md").write_text("Be right.")
     known = {"url": server.url, "model": "m", "rubric": folder / "rubric.md", "golden": golden(folder, rows)}
-    return Judge(**(known | other))
+    return Judge(**({"price_in": 0, "price_out": 0} | known | other))
 
 
 GOLDEN = [graded(i, i % 2 == 0) for i in range(20)]
@@ -89,7 +93,7 @@ def test_a_judge_that_does_not_agree_does_not_count(serve, tmp_path):
 
 
 def test_a_judge_needs_all_its_settings_and_a_golden_set(serve, tmp_path):
-    with pytest.raises(ResidencyError, match="needs url, model, rubric, golden"):
+    with pytest.raises(ResidencyError, match="needs url, model, rubric, golden, price_in, price_out"):
         get_scorer("judge")("a", "b")
     server = serve(by_word)
     for rows, said in (
@@ -147,3 +151,71 @@ def test_a_pair_is_won_in_both_orders_or_not_at_all(serve, tmp_path):
     # One that always likes the first place more never gives a win, and has no agreement to speak of.
     biased = judge_of(serve(lambda given: "VERDICT: first"), tmp_path, rows, kappa=0)
     assert get_scorer("pairwise_judge", judge=biased)("short", "a longer answer").value == 0.5
+
+
+A_REPLY = 0.625
+"""Of five tokens, at 125,000 a million; at most eight are 1."""
+PRICED = {"price_out": 125_000, "max_tokens": 8, "max_cost": 100}
+
+
+def test_no_question_is_put_that_could_pass_the_cap(serve, tmp_path):
+    server = serve(by_word)
+    golden_alone = 19 * A_REPLY + 1  # the twentieth has room, another has none
+    judge = judge_of(server, tmp_path, GOLDEN, **(PRICED | {"max_cost": golden_alone}))
+    grade = get_scorer("judge", judge=judge)
+    with pytest.raises(ResidencyError, match=r"cost 12\.5 so far, .* the cap of 12\.875") as caught:
+        grade("wanted", "good", "why?")
+    assert caught.value.where == "judge.max_cost" and len(server.calls) == 20
+    assert server.calls[0].body["max_tokens"] == 8
+    more = judge.model_copy(update={"max_cost": 20 * A_REPLY + 1})
+    assert get_scorer("judge", judge=more)("wanted", "good", "why?").passed
+    assert len(server.calls) == 21  # what came is not paid for again
+
+
+def test_a_question_counts_once_in_a_run_whoever_paid_for_it(serve, tmp_path):
+    server = serve(by_word)
+    judge = judge_of(server, tmp_path, GOLDEN, **PRICED)
+    grade = get_scorer("judge", judge=judge)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for stage in (first, second):
+        stage.mkdir()
+        with account_of(judge).noting(stage):
+            grade("wanted", "good", "why?")
+    assert account_of(judge).budget.spent == 21 * A_REPLY
+    (again,) = read_asked(second)  # the golden set is graded once
+    assert again in read_asked(first) and len(read_asked(first)) == 21 and again[1:] == (10, 5)
+    open_account(judge)
+    account_of(judge).count(first)
+    assert account_of(judge).budget.spent == 21 * A_REPLY
+    grade("wanted", "good", "why?")
+    assert account_of(judge).budget.spent == 21 * A_REPLY and len(server.calls) == 21
+    with account_of(judge).noting(first):  # a stage that goes on
+        grade("wanted", "other", "why?")
+    assert len(read_asked(first)) == 22
+
+
+def test_threads_that_ask_the_same_pay_once(serve, tmp_path):
+    def slowly(given):
+        if given["question"] == "why?":
+            time.sleep(0.05)
+        return by_word(given)
+
+    server = serve(slowly)
+    judge = judge_of(server, tmp_path, GOLDEN, **PRICED)
+    grade = get_scorer("judge", judge=judge)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(score.passed for score in pool.map(grade, *(4 * [word] for word in ("a", "good", "why?"))))
+    assert account_of(judge).budget.spent == 21 * A_REPLY and len(server.calls) == 21
+
+
+def test_a_reply_without_its_tokens_or_cut_off_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whole = completion("I think").body
+    for body in (whole.replace(b"usage", b"other"), whole.replace(b'"stop"', b'"length"')):
+        with endpoint_server.serve(lambda call, body=body: Said(200, body)) as server:
+            grade = get_scorer("judge", judge=judge_of(server, tmp_path, GOLDEN, kappa=0))
+            if b"other" in body:
+                with pytest.raises(ResidencyError, match="does not tell how many tokens"):
+                    grade("a", "b")
+            else:
+                assert grade("a", "b").reason == "the judge gave no verdict within judge.max_tokens"

@@ -10,6 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.inter_rater import cohens_kappa
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -19,6 +20,7 @@ from residency.evals.statistics import (
     detectable,
     effective_rows,
     holm,
+    kappa_interval,
     own_cluster_each,
     paired,
     power,
@@ -343,3 +345,26 @@ def test_kappa_is_sklearns():
     b = [word if rng.random() < 0.6 else rng.choice("xyz") for word in a]
     assert cohen_kappa(a, b) == pytest.approx(cohen_kappa_score(a, b), abs=1e-9)
     assert cohen_kappa(["x"] * 3, ["x"] * 3) == 0
+
+
+@pytest.mark.parametrize("right", [0.6, 0.9])
+def test_kappas_interval_is_that_of_statsmodels(right):
+    rng = random.Random(9)
+    a = [rng.choice("xxyz") for _ in range(60)]
+    b = [word if rng.random() < right else rng.choice("xyzw") for word in a]
+    table = np.array(
+        [[sum(pair == (i, j) for pair in zip(a, b, strict=True)) for j in "wxyz"] for i in "wxyz"]
+    )
+    theirs = cohens_kappa(table)
+    half = stats.norm.ppf(0.95) * theirs.std_kappa
+    low, high = kappa_interval(a, b, 0.9)
+    assert low == pytest.approx(theirs.kappa - half, abs=1e-9)
+    assert high == pytest.approx(min(1, theirs.kappa + half), abs=1e-9)
+
+
+def test_kappas_interval_where_all_agree_is_not_a_point():
+    grades = ["pass", "fail"] * 10
+    # chance is 1/2, and the rule of three lets 1 - 0.05 ** (1 / 20), about -ln(0.05) / 20, differ
+    assert kappa_interval(grades, grades, 0.95) == pytest.approx((1 - 2 * -math.log(0.05) / 20, 1))
+    assert kappa_interval(["x"] * 5, ["x"] * 5, 0.95) == (-1, 1)
+    assert kappa_interval(["x", "y"], ["y", "x"], 0.95)[0] == -1

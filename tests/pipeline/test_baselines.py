@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from residency.candidates.classifier import MOST_LABELS, unfit
 from residency.candidates.prompted import Prompted
+from residency.core.errors import ResidencyError
 from residency.core.progress import Silent, no_progress
 from residency.core.recipe import Recipe
 from residency.evals.scored import score_rows
@@ -168,3 +170,29 @@ def test_the_number_of_examples_is_chosen_on_validation_rows(wanted, chosen):
 def test_tuned_retrieval_needs_something_to_find():
     with pytest.raises(ValidationError, match="nothing to retrieve"):
         recipe_with(retrieved=0, tuned_retrieval=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "said"),
+    [
+        (501, 4 * 501, "501 different answers are more than the 500 that it holds in memory"),
+        (20, 39, "39 training rows have 20 different answers, and each should stand in 2 rows or more"),
+    ],
+)
+def test_too_many_answers_for_a_classifier_are_refused_or_told(labels, rows, said):
+    train = [row(i, f"case {i}", f"is-{i % labels}") for i in range(rows)]
+    sides = Sides(train, train[:4])
+    with pytest.raises(ResidencyError, match=said) as caught:
+        baselines(recipe_with(classifier="on", retrieved=0), "", NOBODY, sides, Said())
+    assert caught.value.where == "candidates.classifier"
+    report = Said()
+    candidates, _ = baselines(recipe_with(retrieved=0), "", NOBODY, sides, report)
+    assert [candidate.name for candidate in candidates] == ["base", "few-shot"]
+    told = [line for line in report.lines if "no classifier" in line]
+    assert len(told) == (labels > 500)  # so few rows an answer are no labels: nothing is wanted
+    assert all(said in line for line in told)
+
+
+def test_as_many_answers_as_a_classifier_holds_are_told_apart():
+    assert unfit([f"{i % MOST_LABELS}" for i in range(2 * MOST_LABELS)]) == ""
+    assert unfit(["a", "b", "b", "a"]) == ""

@@ -24,6 +24,11 @@ class Scorer:
     costly: bool = False
     """Runs programs, loads a model or calls one: rows are scored side by side, and none without need."""
 
+    @property
+    def judge(self) -> Judge | None:
+        """The model that it asks for a grade; most ask none."""
+        return self.settings.get("judge")
+
     def __call__(self, expected: str, got: str, prompt: str = "") -> Score:
         """The score of one answer."""
         asked = {"prompt": prompt} if "prompt" in _read_by(self.rule) else {}

@@ -1,6 +1,6 @@
 """Intervals, tests and sample sizes; each names its source. docs/evidence.md measures them."""
 
-from residency.evals.statistics.agreement import cohen_kappa
+from residency.evals.statistics.agreement import cohen_kappa, kappa_interval
 from residency.evals.statistics.clusters import effective_rows, own_cluster_each
 from residency.evals.statistics.intervals import Interval, rule_of_three, wilson
 from residency.evals.statistics.means import bootstrap_difference
@@ -30,6 +30,7 @@ __all__ = [
     "effective_rows",
     "foresee_doubling",
     "holm",
+    "kappa_interval",
     "own_cluster_each",
     "paired",
     "power",
