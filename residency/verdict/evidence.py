@@ -65,7 +65,7 @@ def weigh(rows: Sequence[Scored], training: TrainingPart, recipe: Recipe, data: 
     learning = measure_learning(rows, training, settings)
     beside = Beside(
         overlap=data.overlap,
-        regressed=reasons.regressed(regressions, margin),
+        regressed=reasons.regressed(regressions, margin, settings.confidence),
         ceiling=data.ceiling,
         overfitted=reasons.overfitted(training.curve, training.best_step),
         learning=learning,
