@@ -220,7 +220,9 @@ def test_do_not_ship_needs_a_p_as_ship_does(n, baselines, needed):
 
 
 def test_against_a_margin_few_rows_are_tested_exactly():
-    """4 rows to none: twice 0.45**4 is 0.082; 5 to none: 0.037. Two baselines: 6 to none, 0.033."""
+    """4 rows to none: twice 0.45**4 is 0.082; 5 to none: 0.037. Two baselines: 0.074, and 6 to none 0.033."""
+    two = verdict(rows(n=5, train=EQUAL, tuned=0, base=5, few_shot=5), Verdict(margin=0.1))
+    assert (two.gate, two.rows_needed) == ("cannot tell", 1)
     for names, needed in ((("base",), 1), (("base", "few_shot"), 2)):
         settings, same = Verdict(margin=0.1), dict.fromkeys(names, 4)
         result = verdict(rows(n=4, train=EQUAL, tuned=0, **same), settings)
