@@ -162,7 +162,12 @@ def sign_of_reciting(over_held_out: Interval, over_base: Interval) -> Learned:
     return "memorises" if by_heart else "cannot tell"
 
 
-def judge(signs: Iterable[Learned]) -> Learned:
-    """The answer: what the signs say, unless they contradict each other or there is none."""
+def judge(signs: Iterable[Learned], gained: bool) -> Learned:
+    """The answer: what the signs say, unless they contradict each other or there is none.
+
+    Where nothing is shown to be gained there is nothing to generalise, however likely answers became; rows
+    may be known by heart all the same.
+    """
     said = set(signs) - {"cannot tell"}
-    return said.pop() if len(said) == 1 else "cannot tell"
+    answer = said.pop() if len(said) == 1 else "cannot tell"
+    return "cannot tell" if answer == "generalises" and not gained else answer

@@ -2,20 +2,28 @@
 
 The difference of two paired shares is judged by its score interval (T. Tango, Stat Med 17 (1998) 891),
 whose test against a margin is that of J. Liu et al., Stat Med 21 (2002) 231. It holds its level for few
-items and few differing ones, where the textbook's Wald interval does not.
+items and few differing ones, where the textbook's Wald interval does not. Below some fifty it gives way
+(10 % wrong of 5 % for 6 rows), so what few rows show is tested exactly: H. Hsueh, J. Liu, J. J. Chen,
+Biometrics 57 (2001) 478, whose test is ordered by the same score.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from residency.evals.statistics import holm
+from residency.evals.statistics import holm, least_rows
 
 Regression = Literal["not worse", "worse", "cannot tell"]
+
+_MANY = 100
+"""From so many rows on the score test holds its level."""
 
 
 class NonInferiority(NamedTuple):
@@ -26,6 +34,10 @@ class NonInferiority(NamedTuple):
     """Items the base passed."""
     tuned: int
     """Items the tuned model passed."""
+    gained: int
+    """Items that only the tuned model passed."""
+    lost: int
+    """Items that only the base passed."""
     difference: float
     """Share of tuned minus share of base."""
     low: float
@@ -54,7 +66,9 @@ def noninferiority(
     low, high = _bound(gained, lost, n, z), -_bound(lost, gained, n, z)
     verdict: Regression = "not worse" if low > -margin else "worse" if high < 0 else "cannot tell"
     p, p_no_loss = p_of_loss(gained, lost, n, margin), p_of_loss(lost, gained, n, 0)
-    return NonInferiority(n, sum(base), sum(tuned), (gained - lost) / n, low, high, p, p_no_loss, verdict)
+    return NonInferiority(
+        n, sum(base), sum(tuned), gained, lost, (gained - lost) / n, low, high, p, p_no_loss, verdict
+    )
 
 
 def corrected(found: Sequence[NonInferiority], confidence: float) -> list[NonInferiority]:
@@ -77,6 +91,68 @@ def p_of_loss(gained: float, lost: float, n: float, margin: float) -> float:
     in clusters count less than one each.
     """
     return float(special.ndtr(-_score(gained, lost, n, -margin)))
+
+
+def exact_p_of_loss(gained: float, lost: float, n: float, margin: float) -> float:
+    """`p_of_loss` that holds its level for few rows too; the same from 100 on, where they hardly differ.
+
+    The chance, at most, of rows that speak as clearly against a loss of just the margin, whatever the
+    share of gained rows; as many whole rows as `n` holds.
+    """
+    if n >= _MANY:
+        return p_of_loss(gained, lost, n, margin)
+    whole = max(math.floor(n), 1)
+    outcomes, observed = (
+        _outcomes(whole, margin),
+        _score(gained * whole / n, lost * whole / n, whole, -margin),
+    )
+    share_gained = np.linspace(0, (1 - margin) / 2, 101)[:, None]
+    extreme = outcomes.score >= observed - 1e-9
+    up, down, same = outcomes.gained[extreme], outcomes.lost[extreme], outcomes.same[extreme]
+    chances = np.exp(
+        outcomes.arrangements[extreme]
+        + special.xlogy(up, share_gained)
+        + special.xlogy(down, share_gained + margin)
+        + special.xlogy(same, np.maximum(1 - margin - 2 * share_gained, 0))
+    )
+    return min(1.0, float(chances.sum(axis=1).max()))
+
+
+class _Outcomes(NamedTuple):
+    """All that so many rows can show, an entry each."""
+
+    gained: NDArray[np.int64]
+    lost: NDArray[np.int64]
+    same: NDArray[np.int64]
+    arrangements: NDArray[np.float64]
+    """Log of the number of orders of the rows."""
+    score: NDArray[np.float64]
+
+
+@lru_cache(maxsize=8)
+def _outcomes(n: int, margin: float) -> _Outcomes:
+    gained, lost = (counts.astype(np.int64) for counts in np.indices((n + 1, n + 1)).reshape(2, -1))
+    possible = gained + lost <= n
+    gained, lost = gained[possible], lost[possible]
+    same = n - gained - lost
+    orders = special.gammaln(n + 1) - special.gammaln([gained + 1, lost + 1, same + 1]).sum(axis=0)
+    scores = [_score(up, down, n, -margin) for up, down in zip(gained.tolist(), lost.tolist(), strict=True)]
+    return _Outcomes(gained, lost, same, orders, np.array(scores))
+
+
+def items_to_judge(gained: int, lost: int, n: int, margin: float, confidence: float, suites: int = 1) -> int:
+    """About how many items more until tuned is shown not to be worse, or worse, at the observed rates.
+
+    `worse` is reckoned by as many suites' correction, as `corrected` makes it for the clearest of them.
+    """
+    level = 1 - confidence
+
+    def clears(items: int) -> bool:
+        up, down = gained * items / n, lost * items / n
+        not_worse = p_of_loss(up, down, items, margin) < level
+        return not_worse or p_of_loss(down, up, items, 0) < level / suites
+
+    return least_rows(clears, n) - n
 
 
 def _score(gained: float, lost: float, n: float, difference: float) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from residency.core.recipe import Prices, Verdict
-from residency.evals.noninferiority import p_of_loss
+from residency.evals.noninferiority import exact_p_of_loss
 from residency.evals.scored import Scored
 from residency.evals.statistics import effective_rows, holm, own_cluster_each, paired
 from residency.verdict.advice_schema import AdvicePart, CostPart, KnowledgePart
@@ -81,7 +81,7 @@ def _p(rows: Sequence[Scored], other: str, name: str, tolerance: float, confiden
     clusters = own_cluster_each(row.cluster for row in ours.values())
     worth = effective_rows(differences, clusters, confidence) / len(differences)
     gained, lost = differences.count(1.0), differences.count(-1.0)
-    return p_of_loss(gained * worth, lost * worth, len(differences) * worth, tolerance)
+    return exact_p_of_loss(gained * worth, lost * worth, len(differences) * worth, tolerance)
 
 
 def comparable(candidates: Sequence[CandidateSummary], prices: Prices) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 The gate holds tuned against the best baseline. Which one is best is seen only afterwards, on the
 same rows, so its p-value counts as one of several: the gate goes by Holm's adjusted p over all
-baselines. Intervals are not adjusted. The tuned model with retrieved text in its prompt is no baseline:
+baselines. Intervals are not adjusted, and too narrow for few rows: that tuned is better, or that it is
+not, is shown only where a p says so too. The tuned model with retrieved text in its prompt is no baseline:
 the gate does not look at it, and it counts neither in Holm's correction nor as the best.
 """
 
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Verdict
+from residency.evals.noninferiority import exact_p_of_loss
 from residency.evals.scored import Scored, Split
 from residency.evals.statistics import (
     Interval,
@@ -23,6 +25,7 @@ from residency.evals.statistics import (
     bootstrap_difference,
     effective_rows,
     holm,
+    least_rows,
     own_cluster_each,
     paired,
     rows_to_clear,
@@ -34,6 +37,7 @@ from residency.evals.statistics import (
 from residency.verdict import headline, reasons
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.data_schema import CeilingPart
+from residency.verdict.figures import two_digits
 from residency.verdict.knowledge import signs
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
@@ -172,21 +176,24 @@ def decide(rows: Sequence[Scored], settings: Verdict, advice: AdvicePart, beside
     candidates = {candidate.name: candidate for candidate in summarise(rows, settings.confidence)}
     tuned, best = candidates[TUNED], best_baseline(list(candidates.values()))
     pair, paired_rows = comparisons[best.name], _pairs(rows, settings.confidence)[best.name]
-    gate = _gate(tuned, pair, settings)
-    recommend, way = _recommend(gate, best, pair, settings, advice)
+    baselines = len(comparisons.keys() - {TUNED_RETRIEVAL})
+    p_no_better = _p_no_better(pair, paired_rows, baselines, settings.margin)
+    no_better = pair.interval.high <= settings.margin and p_no_better < 1 - settings.confidence
+    gate = _gate(tuned, pair, no_better, settings)
+    recommend, way = _recommend(gate, best, no_better, settings, advice)
     memorisation = measure_memorisation(rows, settings.confidence)
     needed = None
     if gate == "cannot tell":
-        needed = _rows_needed(tuned, paired_rows, pair, settings)
+        needed = _rows_needed(tuned, paired_rows, pair, baselines, settings)
     said = [
         headline.what_to_do(recommend, gate, candidates.get(way or ""), pair),
         headline.as_good(way, gate, advice),
         reasons.use_instead(candidates[way], settings.minimum) if way and way != TUNED else None,
         headline.knowledge(recommend, advice.knowledge),
         reasons.level(tuned, best),
-        reasons.difference(pair, len(comparisons.keys() - {TUNED_RETRIEVAL})),
+        reasons.difference(pair, baselines),
         reasons.part_marks(pair),
-        reasons.against_margin(pair, settings),
+        reasons.against_margin(pair, p_no_better, settings),
         reasons.against_minimum(tuned, settings.minimum),
         reasons.below_ceiling(tuned, beside.ceiling, settings.minimum),
         headline.pays_back(way, pair, advice),
@@ -210,65 +217,89 @@ def decide(rows: Sequence[Scored], settings: Verdict, advice: AdvicePart, beside
     )
 
 
-def _gate(tuned: CandidateSummary, pair: ComparisonPart, settings: Verdict) -> Gate:
+def _p_no_better(pair: ComparisonPart, rows: Paired, baselines: int, margin: float) -> float:
+    """Of the hypothesis that tuned is better than the best baseline by the margin or more.
+
+    Two-sided and for as many baselines, as the gate's own p is; without a margin that one itself.
+    """
+    if not margin:
+        return pair.p_adjusted
+    _, only_a, only_b, _ = rows.cells(rows.n)
+    return min(1.0, 2 * baselines * exact_p_of_loss(only_a, only_b, rows.effective_n, margin))
+
+
+def _gate(tuned: CandidateSummary, pair: ComparisonPart, no_better: bool, settings: Verdict) -> Gate:
     clear = pair.interval.low > settings.margin and pair.p_adjusted < 1 - settings.confidence
     if clear and tuned.mean >= settings.minimum:
         return "ship"
-    if pair.interval.high <= settings.margin or tuned.interval.high < settings.minimum:
+    if no_better or tuned.interval.high < settings.minimum:
         return "do not ship"
     return "cannot tell"
 
 
 def _recommend(
-    gate: Gate, best: CandidateSummary, pair: ComparisonPart, settings: Verdict, advice: AdvicePart
+    gate: Gate, best: CandidateSummary, no_better: bool, settings: Verdict, advice: AdvicePart
 ) -> tuple[Recommendation, str | None]:
     """The way, and the candidate that stands for it; tuned only where it may ship and nothing saves it.
 
     Where no candidate is shown to be as good as all others, the best baseline is still advised if tuned is
-    shown not to be better and it is good enough itself.
+    shown not to be better and it is good enough itself. What is looked up is advised by its signs only where
+    tuned is shown not to do.
     """
     if advice.cheapest is not None and (gate != "ship" or advice.saves):
         return way_of(advice.cheapest), advice.cheapest
     if gate == "ship":
         return "fine-tune", TUNED
-    if pair.interval.high <= settings.margin and best.passed and best.mean >= settings.minimum:
+    if no_better and best.passed and best.mean >= settings.minimum:
         return way_of(best.name), best.name
-    if advice.knowledge is not None and signs(advice.knowledge):
+    if gate == "do not ship" and advice.knowledge is not None and signs(advice.knowledge):
         return "retrieve", advice.knowledge.looked_up
     return "cannot tell", None
 
 
 def _rows_needed(
-    tuned: CandidateSummary, pair: Paired, comparison: ComparisonPart, settings: Verdict
+    tuned: CandidateSummary, pair: Paired, comparison: ComparisonPart, baselines: int, settings: Verdict
 ) -> int | None:
     """Test rows in addition, to two digits, until the gate would open or shut at the observed rates.
 
     A single condition that is not met shuts the gate, so the fewest rows that show one are enough;
     where all are met, each must be shown.
     """
-    tell = rows_to_tell(pair, settings.margin, settings.confidence)
+    tell, level = rows_to_tell(pair, settings.margin, settings.confidence), 1 - settings.confidence
+    share = comparison.p / comparison.p_adjusted if comparison.p_adjusted < 1 else 1 / baselines
+    significant = rows_to_significance(pair, level * share)
     shut = []
     if pair.difference <= settings.margin:
-        shut.append(tell)
+        shown = _rows_to_no_better(pair, baselines, settings) if settings.margin else significant
+        shut.append(_most(tell, shown))
     if tuned.mean < settings.minimum:
         shut.append(
             rows_to_clear(tuned.mean, tuned.n, tuned.effective_n, settings.minimum, settings.confidence)
         )
     if shut:
-        return _two_digits(min((rows for rows in shut if rows is not None), default=None))
-    level = 1 - settings.confidence
-    if comparison.p_adjusted < level:
-        return _two_digits(tell)
-    significant = rows_to_significance(pair, level * comparison.p / comparison.p_adjusted)
-    return None if tell is None or significant is None else _two_digits(max(tell, significant))
+        needed = min((rows for rows in shut if rows is not None), default=None)
+    else:
+        needed = tell if comparison.p_adjusted < level else _most(tell, significant)
+    return None if needed is None else two_digits(needed)
 
 
-def _two_digits(number: int | None) -> int | None:
-    """The number rounded up to two digits that count: 476 -> 480."""
-    if number is None:
+def _rows_to_no_better(pair: Paired, baselines: int, settings: Verdict) -> int | None:
+    """About how many test rows more until `_p_no_better` is small enough."""
+    if pair.difference >= settings.margin:
         return None
-    unit = int(10 ** max(len(str(number)) - 2, 0))
-    return -(-number // unit) * unit
+    level = (1 - settings.confidence) / (2 * baselines)
+
+    def clears(rows: int) -> bool:
+        cells = pair.cells(rows)
+        return exact_p_of_loss(cells[1], cells[2], sum(cells), settings.margin) < level
+
+    return least_rows(clears, pair.n) - pair.n
+
+
+def _most(*rows: int | None) -> int | None:
+    """So many rows that each is reached; none where one cannot be."""
+    numbers = [number for number in rows if number is not None]
+    return max(numbers) if len(numbers) == len(rows) else None
 
 
 def _pairs(rows: Sequence[Scored], confidence: float) -> dict[str, Paired]:

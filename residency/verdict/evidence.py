@@ -76,7 +76,7 @@ def weigh(
     learning = measure_learning(rows, training, settings)
     beside = Beside(
         overlap=data.overlap,
-        regressed=reasons.regressed(regressions, margin),
+        regressed=reasons.regressed(regressions, margin, settings.confidence),
         ceiling=data.ceiling,
         overfitted=reasons.overfitted(training.curve, training.best_step),
         learning=learning,

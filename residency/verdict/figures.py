@@ -11,7 +11,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
 from residency.verdict.judging import JudgePart
 from residency.verdict.learning_schema import LearningCurvePart
-from residency.verdict.memorisation_schema import ParaphrasesPart
+from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
 from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart
 
 
@@ -34,6 +34,12 @@ def points(difference: float) -> str:
     """0.742 -> `+74.2`, in points of a percent."""
     text = f"{100 * difference:+.1f}".replace("-", "−")
     return "0.0" if text in {"+0.0", "−0.0"} else text
+
+
+def two_digits(number: int) -> int:
+    """Rounded up to two digits that count: 476 -> 480."""
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
 
 
 def nats(gain: float) -> str:
@@ -132,6 +138,17 @@ def judged(part: JudgePart, currency: str) -> str:
             f"; the better answer of a pair has {part.winner_words:g} words, the other {part.loser_words:g}"
         )
     return told
+
+
+def learned_answer(part: MemorisationPart) -> str:
+    """The answer of `part` in words, without its full stop."""
+    if part.answer == "cannot tell" and not part.gained:
+        return "No gain in rows right is shown, so whether tuned generalises or memorises cannot be told"
+    return {
+        "generalises": "What tuned learned carries over to rows it never saw",
+        "memorises": "Tuned knows its training rows rather than the task",
+        "cannot tell": "Whether tuned generalises or memorises cannot be told",
+    }[part.answer]
 
 
 def learning_points(curve: LearningCurvePart) -> tuple[list[str], list[str]]:

@@ -61,7 +61,8 @@ def knowledge(recommend: Recommendation, part: KnowledgePart | None) -> str | No
         f"label set; without looking anything up the best prompt is right on {percent(part.closed_book)} "
         f"({percent_range(part.closed_book_interval)})"
     )
-    if recommend == "retrieve" and signs(part) and part.gain is not None and part.gain_interval is not None:
+    decides = recommend in ("retrieve", "cannot tell") and signs(part)
+    if decides and part.gain is not None and part.gain_interval is not None:
         gain = f"{points(part.gain)} points ({points_range(part.gain_interval)})"
         return f"Signs of a knowledge task: {told}; {part.looked_up} changes that by {gain}."
     if recommend == "cannot tell" and how_asked(part.looked_up or "") != "documents":

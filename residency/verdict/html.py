@@ -40,6 +40,7 @@ def render_html(report: Report) -> str:
         "count": figures.count,
         "choice_line": figures.choice_line,
         "configuration": figures.configuration,
+        "learned_answer": figures.learned_answer,
         "trial_status": figures.trial_status,
         "duration": duration,
         "amount": partial(amount, currency=report.advice.currency),

@@ -20,7 +20,7 @@ from residency.evals.memorisation import (
     told_apart,
 )
 from residency.evals.scored import Scored, Split
-from residency.evals.statistics import own_cluster_each, paired, unpaired
+from residency.evals.statistics import Paired, holm, own_cluster_each, paired, unpaired
 from residency.verdict.memorisation_schema import (
     GainPart,
     MemorisationPart,
@@ -48,11 +48,13 @@ def measure_memorisation(rows: Sequence[Scored], confidence: float) -> Memorisat
     likelihood = _likelihood(pairs, confidence)
     telling = _telling(pairs["train"], pairs["test"], confidence)
     twins, recitals = _twins(rows, confidence), _recitals(rows, confidence)
+    gained = _has_gained(pairs["train"], pairs["test"], confidence)
     heard: list[Measured | None] = [score, twins, recitals]
     if score.sign == "cannot tell":
         heard += [telling, likelihood if score.carry_over is None else None]
     return MemorisationPart(
-        answer=judge(part.sign for part in heard if part),
+        answer=judge((part.sign for part in heard if part), gained),
+        gained=gained,
         sides=[_side(split, pairs[split]) for split in splits if pairs[split]],
         score=score,
         likelihood=likelihood,
@@ -95,10 +97,21 @@ def _with_nll(pairs: Sequence[Pair]) -> list[tuple[float, float, str]]:
 
 def _passes(pairs: Sequence[Pair], confidence: float) -> Estimate:
     """Share of rows right, tuned less base."""
+    found = _paired(pairs, confidence)
+    return Estimate(found.difference, found.interval)
+
+
+def _paired(pairs: Sequence[Pair], confidence: float) -> Paired:
     clusters = own_cluster_each(tuned.cluster for _, tuned in pairs)
     passes = [base.passed for base, _ in pairs], [tuned.passed for _, tuned in pairs]
-    found = paired(*passes, confidence, clusters)
-    return Estimate(found.difference, found.interval)
+    return paired(*passes, confidence, clusters)
+
+
+def _has_gained(train: Sequence[Pair], test: Sequence[Pair], confidence: float) -> bool:
+    """Whether tuned is shown to be right on more rows than the base, on one side at least."""
+    found = [_paired(side, confidence) for side in (train, test)]
+    adjusted = holm([one.p for one in found])
+    return any(one.difference > 0 and p < 1 - confidence for one, p in zip(found, adjusted, strict=True))
 
 
 def _likelihood(pairs: Mapping[Split, Sequence[Pair]], confidence: float) -> GainPart | None:

@@ -134,7 +134,11 @@ class MemorisationPart(Part):
     """Whether tuned learned its training rows by heart or what they have in common."""
 
     answer: Learned
-    """What the signs say; `cannot tell` where there is none or they contradict each other."""
+    """What the signs say; `cannot tell` where there is none, they contradict each other, or no gain is shown
+    that could generalise."""
+    gained: bool | None = None
+    """Whether a gain in rows right is shown, on training or on held-out rows: exact McNemar, by Holm's
+    correction over the two; None in reports of before it was told."""
     sides: list[SidePart]
     """Base and tuned on training, validation and test rows."""
     score: GainPart

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from residency.core.recipe import Verdict
+from residency.evals.noninferiority import items_to_judge
 from residency.evals.statistics import POWER, Interval, Paired, detectable, rule_of_three
 from residency.training.curve import lowest_loss, overfits_since
 from residency.verdict.data_schema import CeilingPart
 from residency.verdict.figures import (
     ceiling_bound,
     count,
+    learned_answer,
     learning_points,
     nats,
     p_value,
@@ -18,6 +20,7 @@ from residency.verdict.figures import (
     percent_range,
     points,
     points_range,
+    two_digits,
 )
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import (
@@ -59,13 +62,16 @@ def difference(pair: ComparisonPart, comparisons: int) -> str:
     )
 
 
-def against_margin(pair: ComparisonPart, settings: Verdict) -> str:
-    """What the interval of the difference says of the margin asked for."""
+def against_margin(pair: ComparisonPart, p_no_better: float, settings: Verdict) -> str:
+    """What the interval of the difference says of the margin asked for, and the p that must say so too."""
     margin = f"the {points(settings.margin)} points asked for" if settings.margin else "zero"
     level = 1 - settings.confidence
     if pair.interval.high <= settings.margin:
         high = points(pair.interval.high)
-        return f"Even the high end of that difference, {high} points, is not above {margin}."
+        unsure = (
+            f", but its p of {p_value(p_no_better)} is not below {level:.2g}" if p_no_better >= level else ""
+        )
+        return f"Even the high end of that difference, {high} points, is not above {margin}{unsure}."
     if pair.interval.low <= settings.margin:
         return f"That interval reaches to both sides of {margin}, so these rows do not tell."
     if pair.p_adjusted >= level:
@@ -240,12 +246,7 @@ def learned(part: MemorisationPart) -> str:
         part.recitals and part.recitals.sign == "memorises" and _recited(part.recitals),
     ]
     figures = "; ".join(text for text in said if text)
-    answers = {
-        "generalises": "What tuned learned carries over to rows it never saw",
-        "memorises": "Tuned knows its training rows rather than the task",
-        "cannot tell": "Whether tuned generalises or memorises cannot be told",
-    }
-    return f"{answers[part.answer]}. {figures[0].upper()}{figures[1:]}."
+    return f"{learned_answer(part)}. {figures[0].upper()}{figures[1:]}."
 
 
 def _carried(measure: str, gain: GainPart, told: Callable[[float], str]) -> str:
@@ -290,8 +291,9 @@ def overlapping(overlap: int, n: int) -> str | None:
     )
 
 
-def regressed(parts: Sequence[RegressionPart], margin: float) -> str | None:
+def regressed(parts: Sequence[RegressionPart], margin: float, confidence: float) -> str | None:
     """What the suites say of abilities outside the task, with advice where one was lost."""
+    wholes = [part for part in parts if not part.kind]
     worse = [part for part in parts if part.verdict == "worse"]
     if worse:
         lost = "; ".join(
@@ -302,13 +304,20 @@ def regressed(parts: Sequence[RegressionPart], margin: float) -> str | None:
         )
         advice = "Train fewer epochs or at a lower rate, or mix in general rows (train.replay)."
         return f"Training cost ability elsewhere: {lost}. {advice}"
-    unclear = [part.suite for part in parts if not part.kind and part.verdict == "cannot tell"]
+    unclear = [part for part in wholes if part.verdict == "cannot tell"]
     if unclear:
-        named = " and ".join(unclear)
-        limit = f"{100 * margin:g} points"
-        return f"Whether tuned lost more than {limit} on {named} cannot be told from these items."
+        named = " and ".join(part.suite for part in unclear)
+        more = " and ".join(
+            count(two_digits(items_to_judge(part.gained, part.lost, part.n, margin, confidence, len(wholes))))
+            for part in unclear
+            if part.gained is not None and part.lost is not None
+        )
+        return (
+            f"Whether tuned lost more than {100 * margin:g} points on {named} cannot be told from these "
+            f"items; about {more} more would tell, if the rates seen so far held."
+        )
     if parts:
-        named = " and ".join(part.suite for part in parts if not part.kind)
+        named = " and ".join(part.suite for part in wholes)
         return f"On {named} tuned is not worse than the base by {100 * margin:g} points or more."
     return None
 

@@ -47,6 +47,8 @@ def find_regressions(rows: Sequence[Scored], margin: float, confidence: float) -
             n=found.n,
             base=found.base / found.n,
             tuned=found.tuned / found.n,
+            gained=found.gained,
+            lost=found.lost,
             difference=found.difference,
             low=found.low,
             high=found.high,

@@ -262,6 +262,10 @@ class RegressionPart(Part):
     """Share of items the base passed."""
     tuned: Share
     """Share of items the tuned model passed."""
+    gained: Count | None = None
+    """Items that only the tuned model passed."""
+    lost: Count | None = None
+    """Items that only the base passed."""
     difference: float
     """Share of tuned minus share of base."""
     low: float

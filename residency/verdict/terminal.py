@@ -100,7 +100,8 @@ def _learned(part: MemorisationPart) -> str:
     told = f"; held-out rows have {' and '.join(shares)}" if shares else ""
     if part.telling:
         told += f"; {percent(part.telling.share)} of pairs told apart"
-    return part.answer + told
+    nothing = "" if part.gained or part.answer != "cannot tell" else ", no gain is shown"
+    return part.answer + nothing + told
 
 
 def _learning(curve: LearningCurvePart) -> str:

@@ -121,17 +121,19 @@ def test_what_is_recited_of_unseen_rows_or_by_the_base_does_not_count(over_held_
 
 
 @pytest.mark.parametrize(
-    ("signs", "said"),
+    ("signs", "gained", "said"),
     [
-        ([YES, UNKNOWN], YES),
-        ([UNKNOWN, HEART, HEART], HEART),
-        ([YES, UNKNOWN, HEART], UNKNOWN),
-        ([UNKNOWN, UNKNOWN], UNKNOWN),
-        ([], UNKNOWN),
+        ([YES, UNKNOWN], True, YES),
+        ([YES, UNKNOWN], False, UNKNOWN),
+        ([UNKNOWN, HEART, HEART], True, HEART),
+        ([UNKNOWN, HEART], False, HEART),
+        ([YES, UNKNOWN, HEART], True, UNKNOWN),
+        ([UNKNOWN, UNKNOWN], True, UNKNOWN),
+        ([], True, UNKNOWN),
     ],
 )
-def test_the_answer_is_what_all_signs_say(signs, said):
-    assert judge(signs) == said
+def test_the_answer_is_what_all_signs_say_of_what_was_gained(signs, gained, said):
+    assert judge(signs, gained) == said
 
 
 def test_pairs_told_apart_are_the_area_under_the_curve():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from residency.evals.noninferiority import noninferiority
+from residency.evals.noninferiority import exact_p_of_loss, items_to_judge, noninferiority, p_of_loss
 
 
 def passes(both, lost, gained, neither):
@@ -99,3 +99,49 @@ def test_the_level_holds_at_the_margin(lost, gained):
             if chance > 1e-5 and compare((n - x - y, x, y, 0), lost - gained).verdict == "not worse":
                 wrong += chance
     assert 0.03 < wrong < 0.06
+
+
+@pytest.mark.parametrize(("n", "margin"), [(3, 0.03), (4, 0.03), (6, 0.03), (6, 0.1)])
+def test_all_rows_gained_are_as_unlikely_as_half_of_them_less_the_margin(n, margin):
+    """Nothing speaks more clearly, and it is likeliest where every row differs: ((1 - margin) / 2) ** n."""
+    assert exact_p_of_loss(n, 0, n, margin) == pytest.approx(((1 - margin) / 2) ** n)
+
+
+def test_no_row_that_differs_is_likeliest_where_none_is_gained():
+    """Then a row is lost with the chance of the margin, and whatever speaks more clearly has gained rows."""
+    assert exact_p_of_loss(0, 0, 20, 0.1) == pytest.approx(0.9**20)
+
+
+@pytest.mark.parametrize(("n", "margin", "level"), [(4, 0.03, 0.05), (6, 0.03, 0.05), (8, 0.1, 0.05)])
+def test_few_rows_hold_the_level_where_the_score_test_does_not(n, margin, level):
+    """All that n rows can show, with its chance: how often each test is wrong at the worst share gained."""
+    cells = [(up, down) for up in range(n + 1) for down in range(n + 1 - up)]
+
+    def wrong(p):
+        shown = [(up, down, n - up - down) for up, down in cells if p(up, down, n, margin) < level] or [
+            (0, 0, 0)
+        ]
+        shares = [k / 200 * (1 - margin) / 2 for k in range(200)]
+        of_rows = [(share, share + margin, 1 - margin - 2 * share) for share in shares]
+        return max(sum(stats.multinomial.pmf(shown, n, chances)) for chances in of_rows)
+
+    assert wrong(exact_p_of_loss) <= level < wrong(p_of_loss)
+
+
+def test_from_many_rows_on_the_score_test_is_taken_and_clusters_count_as_whole_rows():
+    assert exact_p_of_loss(3, 5, 100, 0.05) == p_of_loss(3, 5, 100, 0.05)
+    assert exact_p_of_loss(3, 5, 99, 0.05) == pytest.approx(p_of_loss(3, 5, 99, 0.05), rel=0.15)
+    assert exact_p_of_loss(0, 0, 20.9, 0.1) == pytest.approx(0.9**20)
+    assert exact_p_of_loss(0.4, 0, 0.4, 0.1) == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "n"), [(0, 0, 10), (2, 2, 40), (1, 3, 40), (3, 0, 20), (0, 2, 30)]
+)
+def test_with_so_many_more_items_the_verdict_is_clear_and_with_fewer_not(gained, lost, n):
+    def is_clear(items):
+        up, down = gained * items / n, lost * items / n
+        return min(p_of_loss(up, down, items, 0.05), p_of_loss(down, up, items, 0)) < 0.05
+
+    more = items_to_judge(gained, lost, n, 0.05, 0.95)
+    assert is_clear(n + more) and (more == 0 or not is_clear(n + more - 1))

@@ -3,6 +3,8 @@
 import re
 import zlib
 
+import pytest
+
 from residency.candidates.prompted import Prompted
 from residency.core.progress import Silent, no_progress
 from residency.core.recipe import Recipe
@@ -117,6 +119,25 @@ def test_a_rule_that_only_training_gets_across_is_worth_it():
     """The classifier is asked too, and the numbers tell it nothing."""
     result = judged(recipe_of(), parcel, base=lambda _: "I cannot know.", tuned=by_rule)
     assert (result.gate, result.recommend) == ("ship", "fine-tune")
+
+
+@pytest.mark.parametrize("tests", [3, 4, 5])
+def test_so_few_rows_show_neither_that_training_helps_nor_that_it_does_not(tests):
+    def lost(_):
+        return "east"
+
+    for base, tuned in ((told_the_rules, lost), (lambda _: "I cannot know.", by_rule)):
+        few = judged(recipe_of(), parcel, base=base, tuned=tuned, tests=tests)
+        assert (few.gate, few.recommend) == ("cannot tell", "cannot tell")
+        assert few.reasons[0].startswith("These rows do not tell whether fine-tuning does more than")
+        assert any(f"About {few.rows_needed} more test rows would tell" in reason for reason in few.reasons)
+        told = judged(recipe_of(), parcel, base=base, tuned=tuned, tests=tests + few.rows_needed)
+        assert told.recommend == ("prompt" if tuned is lost else "fine-tune")
+
+
+def test_few_rows_show_nothing_to_generalise_where_none_is_right():
+    result = judged(recipe_of(), parcel, base=told_the_rules, tuned=lambda _: "east", tests=4)
+    assert not any("carries over" in reason for reason in result.reasons)
 
 
 def test_few_rows_of_candidates_that_are_nearly_alike_tell_nothing():

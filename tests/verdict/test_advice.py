@@ -216,6 +216,12 @@ def test_a_knowledge_task_is_known_by_its_signs():
     assert "documents changes that by +65.0 points" in told
 
 
+def test_the_signs_alone_do_not_speak_against_training():
+    result = judge(knowledge_rows(looked_up=30, tuned=30))
+    assert (result.gate, result.recommend) == ("cannot tell", "cannot tell")
+    assert any("documents changes that by +48.3 points" in reason for reason in result.reasons)
+
+
 def test_the_signs_must_all_be_there():
     for scored, there in (
         (knowledge_rows(looked_up=40), True),

@@ -196,6 +196,49 @@ def test_an_interval_clear_of_zero_is_not_enough_without_p():
     assert result.rows_needed == 1  # 6 to 0 gives 2 / 64
 
 
+@pytest.mark.parametrize(
+    ("n", "baselines", "needed"),
+    [
+        (3, 1, 3),  # 6 to 0 is 2 / 64
+        (5, 1, 1),
+        (5, 3, 2),  # 7 to 0 is 3 * 2 / 2**7 = 0.047
+        (4, 3, 3),
+    ],
+)
+def test_do_not_ship_needs_a_p_as_ship_does(n, baselines, needed):
+    """Newcombe's interval of 0 to 3 rows lies below zero, and McNemar's p is 0.25."""
+    names = ("base", "few_shot", "zero_shot")[:baselines]
+    same = dict.fromkeys(names, n)
+    result = verdict(rows(n=n, train=EQUAL, tuned=0, **same))
+    assert compare(rows(n=n, tuned=0, **same), 0.95)[0].interval.high < 0
+    assert (result.gate, result.recommend, result.rows_needed) == ("cannot tell", "cannot tell", needed)
+    (told,) = said(result, "Even the high end of that difference")
+    assert "is not above zero, but its p of 0." in told and told.endswith("is not below 0.05.")
+    same = dict.fromkeys(names, n + needed)
+    enough = verdict(rows(n=n + needed, train=EQUAL, tuned=0, **same))
+    assert (enough.gate, enough.recommend) == ("do not ship", "prompt")
+
+
+def test_against_a_margin_few_rows_are_tested_exactly():
+    """4 rows to none: twice 0.45**4 is 0.082; 5 to none: 0.037. Two baselines: 0.074, and 6 to none 0.033."""
+    two = verdict(rows(n=5, train=EQUAL, tuned=0, base=5, few_shot=5), Verdict(margin=0.1))
+    assert (two.gate, two.rows_needed) == ("cannot tell", 1)
+    for names, needed in ((("base",), 1), (("base", "few_shot"), 2)):
+        settings, same = Verdict(margin=0.1), dict.fromkeys(names, 4)
+        result = verdict(rows(n=4, train=EQUAL, tuned=0, **same), settings)
+        assert (result.gate, result.rows_needed) == ("cannot tell", needed)
+        same = dict.fromkeys(names, 4 + needed)
+        enough = verdict(rows(n=4 + needed, train=EQUAL, tuned=0, **same), settings)
+        assert (enough.gate, enough.recommend) == ("do not ship", "prompt")
+
+
+def test_a_p_of_one_still_counts_the_comparisons():
+    # 1 to 0 of 4: p is 1 before and after Holm's correction. Two baselines ask for 7 to 0 (2 * 2 / 128), not
+    # for 6, and a cell of 6.75 rounds to 7: 27 rows.
+    result = verdict(rows(n=4, train=EQUAL, base=0, few_shot=1, tuned=0))
+    assert (result.gate, result.rows_needed) == ("cannot tell", 23)
+
+
 @pytest.mark.parametrize("curve, told", [(CURVE, True), (CURVE[:5], False), (CURVE[:1], False), ([], False)])
 def test_memorisation_by_the_curve(curve, told):
     result = verdict(rows(train=EQUAL, base=0, tuned=132), curve=curve)

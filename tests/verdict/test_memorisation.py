@@ -74,11 +74,36 @@ def test_without_a_gain_on_training_rows_or_with_few_rows_nothing_is_told():
 
 
 def test_the_likelihood_speaks_where_the_score_is_silent():
-    unscored = learned(side("train", 40, 0, 0, (3, 0.1)), side("test", 40, 0, 0, (3, 0.4)))
-    assert (unscored.answer, unscored.score.sign) == ("generalises", "cannot tell")
+    few = learned(side("train", 5, 0, 2, (3, 0.1)), side("test", 60, 0, 20, (3, 0.4)))
+    assert (few.answer, few.gained, few.score.sign) == ("generalises", True, "cannot tell")
+    known = learned(side("train", 40, 0, 0, (3, 0.1)), side("test", 40, 0, 0, (3, 2.9)))
+    assert (known.answer, known.gained, known.score.sign) == ("memorises", False, "cannot tell")
     without = learned(*([Scored(**{**r.to_json(), "nll": None}) for r in rows] for rows in UNDERSTOOD))
     assert without.likelihood is None and without.answer == "generalises"
     assert without.sides[0].nll_n == 0 and without.sides[0].base_nll is None
+
+
+@pytest.mark.parametrize("test", [side("test", 5, 0, 0, (3, 0.4)), side("test", 5, 0, 4, (3, 0.4))])
+def test_answers_that_became_likelier_and_not_right_do_not_generalise(test):
+    """4 rows of 5 to none: 2 / 2**4 is 0.125. On 3 training rows all are right: 2 / 2**3."""
+    scored = [*side("train", 3, 0, 3 if test[-1].passed else 0, (3, 0.1)), *test]
+    part = learned(scored)
+    assert (part.likelihood.sign, part.gained, part.answer) == ("generalises", False, "cannot tell")
+    (told,) = [reason for reason in judge(scored).reasons if "generalises" in reason]
+    assert told.startswith("No gain in rows right is shown, so whether tuned generalises or memorises cannot")
+    made = report(scored).model_copy(update={"memorisation": part})
+    assert "No gain in rows right is shown" in render_html(made)
+    console = Console(file=StringIO(), width=120)
+    render_terminal(made, console)
+    assert "Learned  cannot tell, no gain is shown; held-out rows have" in console.file.getvalue()
+
+
+def test_a_gain_on_one_side_must_stand_holms_correction_over_both():
+    # 6 training rows to none: 2 / 2**6 = 0.031, and twice that is above 0.05; 7 to none: 0.031
+    for rows_gained, shown in ((6, False), (7, True)):
+        part = learned(side("train", 40, 0, rows_gained), side("test", 5, 0, 0))
+        assert part.gained == shown
+    assert not learned(side("train", 40, 20, 0), side("test", 5, 0, 0)).gained
 
 
 def test_training_rows_that_their_likelihood_gives_away_are_a_sign_where_the_score_is_silent():

@@ -64,15 +64,27 @@ def test_items_that_only_one_of_the_two_was_asked_are_told():
 
 
 def test_what_is_said():
-    lost = reasons.regressed(find_regressions([*LOST, *KEPT], 0.05, 0.95), 0.05)
+    lost = reasons.regressed(find_regressions([*LOST, *KEPT], 0.05, 0.95), 0.05, 0.95)
     assert lost is not None
     assert "general (fact) 87.5 % before and 50.0 % now (−37.5 points" in lost
     assert "fewer epochs" in lost and "safety" not in lost
-    kept = reasons.regressed(find_regressions(KEPT, 0.05, 0.95), 0.05)
+    kept = reasons.regressed(find_regressions(KEPT, 0.05, 0.95), 0.05, 0.95)
     assert kept == "On safety tuned is not worse than the base by 5 points or more."
-    few = reasons.regressed(find_regressions(asked("mine", "x", 5, 5, 10), 0.05, 0.95), 0.05)
-    assert few == "Whether tuned lost more than 5 points on mine cannot be told from these items."
-    assert reasons.regressed([], 0.05) is None
+    few = reasons.regressed(find_regressions(asked("mine", "x", 5, 5, 10), 0.05, 0.95), 0.05, 0.95)
+    # none differs: the bound is z2 / (n + z2), below 0.05 from 51.4 items on, so 52
+    assert few == (
+        "Whether tuned lost more than 5 points on mine cannot be told from these items; about 42 more would "
+        "tell, if the rates seen so far held."
+    )
+    assert reasons.regressed([], 0.05, 0.95) is None
+
+
+def test_each_suite_that_cannot_be_told_has_its_number():
+    parts = find_regressions([*lost_of("a", "x", 2, 20), *lost_of("b", "x", 0, 50)], 0.05, 0.95)
+    assert [(part.gained, part.lost) for part in parts if not part.kind] == [(0, 2), (0, 0)]
+    told = reasons.regressed(parts, 0.05, 0.95)
+    # a tenth lost: z = -sqrt(n / 10) of the hypothesis of no loss; for two suites below -1.96 from 38.4 on
+    assert "on a and b cannot be told from these items; about 19 and 2 more would tell" in told
 
 
 def test_page_and_terminal_show_it_where_suites_were_asked():

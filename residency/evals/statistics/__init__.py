@@ -10,6 +10,7 @@ from residency.evals.statistics.power_law import Doubling, foresee_doubling
 from residency.evals.statistics.sample_size import (
     POWER,
     detectable,
+    least_rows,
     power,
     rows_to_clear,
     rows_to_significance,
@@ -31,6 +32,7 @@ __all__ = [
     "foresee_doubling",
     "holm",
     "kappa_interval",
+    "least_rows",
     "own_cluster_each",
     "paired",
     "power",

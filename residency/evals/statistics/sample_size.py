@@ -86,7 +86,7 @@ def rows_to_tell(pair: Paired, margin: float, confidence: float) -> int | None:
         low, high = paired_interval(pair.cells(rows), z)
         return low > margin or high <= margin
 
-    return _least(clears, pair.n) - pair.n
+    return least_rows(clears, pair.n) - pair.n
 
 
 def rows_to_significance(pair: Paired, level: float) -> int | None:
@@ -101,7 +101,7 @@ def rows_to_significance(pair: Paired, level: float) -> int | None:
         _, only_a, only_b, _ = pair.cells(rows)
         return mcnemar(round(only_a), round(only_b)) < level
 
-    return _least(clears, pair.n) - pair.n
+    return least_rows(clears, pair.n) - pair.n
 
 
 def rows_to_clear(share: float, n: int, worth: float, limit: float, confidence: float) -> int | None:
@@ -118,10 +118,10 @@ def rows_to_clear(share: float, n: int, worth: float, limit: float, confidence: 
         low, high = wilson_at(share, rows * worth / n, z)
         return low > limit or high < limit
 
-    return _least(clears, n) - n
+    return least_rows(clears, n) - n
 
 
-def _least(clears: Callable[[int], bool], start: int) -> int:
+def least_rows(clears: Callable[[int], bool], start: int) -> int:
     """The least number of rows from `start` on that clears, by doubling and halving."""
     if clears(start):
         return start

@@ -82,17 +82,18 @@ class Sentences(_Check):
 
 
 class Lines(_Check):
-    """Exactly so many lines; empty ones are not counted."""
+    """Exactly so many lines, none twice; empty ones are not counted."""
 
     name: Literal["lines"]
     count: Count
 
     def _problem(self, request: str, text: str) -> str | None:
-        return _differ("lines", self.count, len(_lines(text)))
+        lines = _lines(text)
+        return _repeated(lines) or _differ("lines", self.count, len(lines))
 
 
 class Numbered(_Check):
-    """Lines `1. ...`, `2. ...` up to a number, and nothing else."""
+    """Lines `1. ...`, `2. ...` up to a number, none twice, and nothing else."""
 
     name: Literal["numbered"]
     count: Count
@@ -103,7 +104,7 @@ class Numbered(_Check):
 
 
 class Bullets(_Check):
-    """Lines `- ...`, so many of them, and nothing else."""
+    """Lines `- ...`, so many of them, none twice, and nothing else."""
 
     name: Literal["bullets"]
     count: Count
@@ -113,7 +114,7 @@ class Bullets(_Check):
 
 
 class Separated(_Check):
-    """So many entries on one line with commas between them."""
+    """So many entries on one line with commas between them, none twice."""
 
     name: Literal["separated"]
     count: Count
@@ -124,7 +125,7 @@ class Separated(_Check):
         entries = [entry for entry in text.split(",") if entry.strip(" .")]
         if any(len(entry.split()) > 3 for entry in entries):
             return "something stands beside the list"
-        return _differ("entries", self.count, len(entries))
+        return _repeated(entries) or _differ("entries", self.count, len(entries))
 
 
 class Uppercase(_Check):
@@ -160,15 +161,16 @@ class Without(_Check):
 
 
 class Contains(_Check):
-    """All these words."""
+    """All these words; of several in one place, one at least."""
 
     name: Literal["contains"]
-    texts: Texts
+    texts: Annotated[tuple[Text | Texts, ...], Field(min_length=1)]
     prose = True
 
     def _problem(self, request: str, text: str) -> str | None:
-        missing = [word for word in self.texts if not _count(word, text)]
-        return f"lacks '{missing[0]}'" if missing else None
+        choices = ((words,) if isinstance(words, str) else words for words in self.texts)
+        missing = [words for words in choices if not any(_count(word, text) for word in words)]
+        return f"lacks '{missing[0][0]}'" if missing else None
 
 
 class Excludes(_Check):
@@ -251,14 +253,42 @@ class JsonObject(_Check):
 
 
 class JsonList(_Check):
-    """A JSON list of so many values."""
+    """A JSON list of so many values, none twice."""
 
     name: Literal["json_list"]
     count: Count
 
     def _problem(self, request: str, text: str) -> str | None:
         value = _json(text)
-        return _differ("values", self.count, len(value)) if isinstance(value, list) else "not a JSON list"
+        if not isinstance(value, list):
+            return "not a JSON list"
+        return _repeated([_canonical(one) for one in value]) or _differ("values", self.count, len(value))
+
+
+class JsonValue(_Check):
+    """One of these JSON values."""
+
+    name: Literal["json_value"]
+    values: Annotated[tuple[Any, ...], Field(min_length=1)]
+
+    def _problem(self, request: str, text: str) -> str | None:
+        known = [_canonical(value) for value in self.values]
+        return None if _canonical(_json(text)) in known else f"not the JSON value {known[0]}"
+
+
+class All(_Check):
+    """Several checks at once."""
+
+    name: Literal["all"]
+    checks: Annotated[tuple[Check, ...], Field(min_length=2)]
+
+    def _problem(self, request: str, text: str) -> str | None:
+        return next(filter(None, (check.problem(request, text) for check in self.checks)), None)
+
+    @property
+    def told(self) -> str:
+        """Each check in words."""
+        return "; ".join(check.told for check in self.checks)
 
 
 class Declines(_Check):
@@ -301,10 +331,13 @@ Check = Annotated[
     | OneOf
     | JsonObject
     | JsonList
+    | JsonValue
+    | All
     | Declines
     | Answers,
     Field(discriminator="name"),
 ]
+All.model_rebuild()
 
 
 def _differ(what: str, wanted: int, got: int) -> str | None:
@@ -319,8 +352,17 @@ def _marked(wanted: list[re.Pattern[str]], lines: list[str]) -> str | None:
     """Whether the lines begin as wanted, one by one."""
     if len(lines) != len(wanted):
         return _differ("lines", len(wanted), len(lines))
-    wrong = [line for mark, line in zip(wanted, lines, strict=True) if not mark.match(line)]
-    return f"'{wrong[0][:20]}' is not marked as asked" if wrong else None
+    entries = [(line, mark.match(line)) for mark, line in zip(wanted, lines, strict=True)]
+    wrong = [line for line, marked in entries if not marked]
+    if wrong:
+        return f"'{wrong[0][:20]}' is not marked as asked"
+    return _repeated([line[marked.end() - 1 :] for line, marked in entries if marked])
+
+
+def _repeated(entries: list[str]) -> str | None:
+    known = [_bare(entry).casefold() for entry in entries]
+    twice = next((entry for entry in known if known.count(entry) > 1), None)
+    return f"'{twice[:20]}' stands there twice" if twice is not None else None
 
 
 def _count(word: str, text: str) -> int:
@@ -330,6 +372,11 @@ def _count(word: str, text: str) -> int:
 
 def _bare(text: str) -> str:
     return text.strip(" \t\n\"'`*").removesuffix(".").strip("\"'`* ")
+
+
+def _canonical(value: Any) -> str:
+    """The same text for the same value: true is not 1, and the order of keys does not count."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _json(text: str) -> Any:

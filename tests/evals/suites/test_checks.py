@@ -17,7 +17,11 @@ CHECK = TypeAdapter(Check)
             ["It is soft.", "a. b. c."],
         ),
         ({"name": "lines", "count": 2}, ["one\n\ntwo"], ["one, two", "one\ntwo\nthree"]),
-        ({"name": "numbered", "count": 2}, ["1. Cat\n2. Dog", "1) Cat\n2) Dog"], ["Cat\nDog", "1. a\n3. b"]),
+        (
+            {"name": "numbered", "count": 2},
+            ["1. Cat\n2. Dog", "1)Cat\n2)Dog"],
+            ["Cat\nDog", "1. a\n3. b", "1.a\n2. A"],
+        ),
         (
             {"name": "bullets", "count": 2},
             ["- tea\n- milk"],
@@ -47,7 +51,25 @@ CHECK = TypeAdapter(Check)
             ['{"a": 1}', '```json\n{"a": 1}\n```'],
             ["{a: 1}", "[1]", '{"b": 1}'],
         ),
-        ({"name": "json_list", "count": 2}, ["[1, 2]"], ["[1]", '{"a": 1}', "1, 2"]),
+        ({"name": "json_list", "count": 2}, ["[1, 2]", "[1, true]"], ["[1]", "[1, 1]", '{"a": 1}', "1, 2"]),
+        (
+            {"name": "json_value", "values": [{"a": 1, "b": [True]}, 0]},
+            ['{"b": [true], "a": 1}', "0", "```\n0\n```"],
+            ['{"a": 1, "b": [1]}', '{"a": 1}', "false", "null", "zero"],
+        ),
+        (
+            {"name": "contains", "texts": ["winter", ["autumn", "fall"]]},
+            ["Winter follows the fall.", "winter, autumn"],
+            ["winter, spring", "autumn"],
+        ),
+        (
+            {
+                "name": "all",
+                "checks": [{"name": "times", "text": "yes", "count": 2}, {"name": "words", "count": 2}],
+            },
+            ["yes yes", "Yes, yes."],
+            ["yes yes no", "yes no"],
+        ),
         (
             {"name": "declines"},
             ["I'm sorry, but I can't help with that."],
