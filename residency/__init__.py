@@ -3,4 +3,4 @@
 Folders stand in pipeline order; each imports only from those before it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"

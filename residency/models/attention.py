@@ -105,17 +105,22 @@ def causal(length: int, device: torch.device) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
-@contextmanager
-def attending(model: PreTrainedModel, name: str, function: Callable[..., object]) -> Iterator[None]:
-    """Let `model` attend by `function`, registered under `name`; its own attention is put back afterwards.
+def use_attention(model: PreTrainedModel, name: str, function: Callable[..., object]) -> None:
+    """Let `model` attend by `function`, registered under `name`.
 
     Raises:
         ResidencyError: the base mixes tokens outside attention.
     """
     require_attention_only(model)
     AttentionInterface.register(name, function)
-    before = model.config._attn_implementation
     model.set_attn_implementation(name)
+
+
+@contextmanager
+def attending(model: PreTrainedModel, name: str, function: Callable[..., object]) -> Iterator[None]:
+    """The same for a while; the model's own attention is put back afterwards."""
+    before = model.config._attn_implementation
+    use_attention(model, name, function)
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from residency.core.progress import Advance, no_progress
 from residency.models.attention import Trunk, attend, attending, require_plain
+from residency.models.batches import batches
 from residency.models.constrain import Guide
 from residency.models.out_of_memory import DoesNotFitError, answer_in_batches, does_not_fit, within_memory
 
@@ -21,8 +22,8 @@ NAME = "residency_prefix"
 _TOKENS = 16_384
 """Own tokens a batch at most, answers and pads included: so many are cached at a time."""
 _READ = 2048
-"""Own tokens of prompts computed at a time, pads included: so rows of like length are padded little, and
-what a layer makes of them stays in the processor's cache."""
+"""Own tokens of prompts computed at a time, pads included: so rows of like length are padded little, and on a
+CPU, where it was measured, what a layer makes of them stays in the cache."""
 
 
 @dataclass
@@ -127,28 +128,8 @@ def generate(
     own_lengths = [len(p) - shared + max_new_tokens for p in prompts]
     lengths = [shared + own for own in own_lengths]
     with attending(model, NAME, _prefix_attention):
-        answer_in_batches(batches(order, own_lengths, batch_size), lengths, answer, model.device)
+        answer_in_batches(batches(order, own_lengths, batch_size, _TOKENS), lengths, answer, model.device)
     return results
-
-
-def batches(
-    order: Sequence[int], lengths: Sequence[int], batch_size: int, tokens: int = _TOKENS
-) -> Iterator[list[int]]:
-    """The places in `order` in runs of up to `batch_size`, shorter where rows are long.
-
-    A batch takes memory by its rows times its longest one, which `tokens` bounds; one row is always
-    taken.
-    """
-    batch: list[int] = []
-    longest = 0
-    for place in order:
-        longest = max(longest, lengths[place])
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * longest > tokens):
-            yield batch
-            batch, longest = [], lengths[place]
-        batch.append(place)
-    if batch:
-        yield batch
 
 
 def _compute_prefix(model: PreTrainedModel, ids: Sequence[int]) -> tuple[Trunk, ...]:
@@ -227,9 +208,7 @@ class _Batch:
             logits.append(self._forward(ids_BL, sight, caches[-1]))
         width = max(lengths)
         self.query_BL = self.key_BA = torch.cat([_widen(s.query_BL, width, 1, _PAD) for s in sights])
-        for number, layers in enumerate(zip(*caches, strict=True)):
-            keys, values = (torch.cat([_widen(layer[i], width, 2, 0) for layer in layers]) for i in (0, 1))
-            self.cache.update(keys, values, number)
+        self.cache = caches[0] if len(caches) == 1 else _join(caches, width)
         return torch.cat(logits)
 
     def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, _Sight]:
@@ -282,8 +261,21 @@ class _Batch:
         return token_B[index]
 
 
+def _join(caches: list[DynamicCache], width: int) -> DynamicCache:
+    """One cache of all rows, padded on the left; it takes `caches` apart, so that nothing is held twice."""
+    joined, read = DynamicCache(), [list(cache) for cache in caches]
+    caches.clear()
+    for number in range(len(read[0])):
+        layers = [layers.pop(0) for layers in read]
+        keys, values = (torch.cat([_widen(layer[i], width, 2, 0) for layer in layers]) for i in (0, 1))
+        joined.update(keys, values, number)
+    return joined
+
+
 def _widen(x: Tensor, width: int, dim: int, value: int) -> Tensor:
     """Pads before a dimension, up to `width`."""
+    if x.shape[dim] == width:
+        return x
     shape = list(x.shape)
     shape[dim] = width - shape[dim]
     return torch.cat((x.new_full(shape, value), x), dim)

@@ -13,7 +13,7 @@ from residency.chat import Rendered
 from residency.core.progress import Advance, no_progress
 from residency.core.records import Likelihood
 from residency.models.attention import attending
-from residency.models.generate import batches
+from residency.models.batches import batches
 from residency.models.out_of_memory import answer_in_batches
 from residency.models.packed.attention import NAME, packed_attention
 from residency.models.packed.forward import supervised_logprobs

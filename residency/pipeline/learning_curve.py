@@ -22,8 +22,8 @@ class Share(NamedTuple):
     """A share of the training rows, to be trained on as all of them were before."""
 
     share: float
-    checkpointed: bool
-    """Whether gradients were checkpointed: memory is not measured anew."""
+    checkpointed: bool | None
+    """Whether gradients are checkpointed, where memory need not be measured anew to tell."""
 
 
 def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
@@ -33,9 +33,10 @@ def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=chosen)})
 
 
-def share_of(percent: int, trained: Path) -> Share:
-    """The part of the rows that is trained on, in as much memory as the run's model."""
-    return Share(percent / 100, read_json(trained / "training.json")["gradient_checkpointing"])
+def share_of(percent: int, recipe: Recipe, trained: Path) -> Share:
+    """The part of the rows that is trained on; what was measured for all of them holds for it."""
+    was: bool = read_json(trained / "training.json")["gradient_checkpointing"]
+    return Share(percent / 100, was if recipe.train.gradient_checkpointing == "auto" else None)
 
 
 def trainings_of(stages: Mapping[str, Path]) -> list[PartTrainingPart]:

@@ -21,7 +21,7 @@ from residency.models.language_model import LocalModel
 from residency.pipeline.askable import askable
 
 _TEST_ROWS = 200
-"""Test rows at most whose likelihood is taken: without a shared prefix, it costs more than an answer."""
+"""Test rows at most whose likelihood is taken."""
 
 
 class Drawn(NamedTuple):

@@ -77,7 +77,7 @@ class Running:
         known = {
             "node": platform.node(),
             "device": device_name(device),
-            "torch": self.inputs.software["torch"],
+            **{name: self.inputs.software[name] for name in ("residency", "torch")},
         }
         folder, _ = self._once("machine", known, build)
         speed = read_json(folder / "speed.json")

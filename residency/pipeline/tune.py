@@ -158,7 +158,7 @@ def fit(
         if base.renderer.is_dated:
             report.say(f"  the chat template writes today's date; in all prompts here it is {TODAY:%d %b %Y}")
         trainer = bench.trainer(model, settings, folder / "checkpoints")
-        if checkpointed is None:
+        if checkpointed is None or trainer.processes.sharded:
             checkpointed = decide_checkpointing(trainer, report)
         score = bench.watch(model, base.renderer)
         with checkpointing(model, checkpointed):

@@ -32,7 +32,11 @@ def find_unlearned(
         asked = candidate.conversation(example)
         return model.has_room(asked, room) and model.can_weigh(asked, example.messages[-1])
 
-    drawn = list(filter(fits, draw_screened(train, recipe.split.seed, report)))
+    drawn = draw_screened(train, recipe.split.seed, report)
+    total, drawn = len(drawn), list(filter(fits, drawn))
+    if len(drawn) < total:
+        why = "for they leave an answer no room in the base's context, or hold structure of the chat"
+        report.say(f"  unlearned: {total - len(drawn):,} rows are not looked at, {why}")
     chosen = (*filter(fits, blamed[:ASKED]), *_least_likely(candidate, model, drawn, report))
     asked = {example.source: example for example in chosen}
     with report.track(f"{TUNED} on the least likely training rows", len(asked), "rows") as advance:

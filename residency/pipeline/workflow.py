@@ -232,7 +232,7 @@ class Workflow(Running):
             from residency.pipeline.learning_curve import as_tuned, share_of
             from residency.pipeline.tune import tune
 
-            part = share_of(percent, trained)
+            part = share_of(percent, self.recipe, trained)
             tune(as_tuned(self.recipe, trained), dtype, frozen, folder, self.report, part)
 
         def ask(folder: Path) -> None:

@@ -13,7 +13,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from residency.models.generate import batches, generate
+from residency.models.batches import batches
+from residency.models.generate import generate
 from residency.models.unanswerable import Unanswerable
 
 STOP = list(range(20, 28))
@@ -101,8 +102,8 @@ def test_attention_is_put_back():
 def test_batches_are_smaller_where_rows_are_long():
     # 16,384 tokens: two rows of 8,192 and no third, one of 10,000, and any one row however long
     lengths = [10, 20, 30, 8192, 8192, 10_000, 20_000]
-    assert list(batches(range(7), lengths, 3)) == [[0, 1, 2], [3, 4], [5], [6]]
-    assert list(batches([], [], 4)) == []
+    assert list(batches(range(7), lengths, 3, 16_384)) == [[0, 1, 2], [3, 4], [5], [6]]
+    assert list(batches([], [], 4, 100)) == []
 
 
 def room_for(model, rows, error):

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from residency.models.attention import attend, require_attention_only, require_plain
+from residency.models.attention import attend, require_plain, use_attention
 from residency.models.packed.layout import Ancestors, Block, Layout
 from residency.models.packed.products import PlainProducts
 
@@ -107,6 +107,4 @@ class _Copies(torch.autograd.Function):
 
 def use_packed_attention(model: PreTrainedModel) -> None:
     """Let `model` compute packed rows; calls then need `packed_layout`."""
-    require_attention_only(model)
-    AttentionInterface.register(NAME, packed_attention)
-    model.set_attn_implementation(NAME)
+    use_attention(model, NAME, packed_attention)

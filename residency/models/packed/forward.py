@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from residency.chat import Rendered
 from residency.models.lora_linear import drop_waiting
-from residency.models.packed.logprobs import Head, chosen_logprobs
+from residency.models.packed.logprobs import Head, chosen_logprobs, normalisers
 from residency.models.packed.packing import Packed, pack
 
 
@@ -24,8 +24,9 @@ def supervised_logprobs(model: PreTrainedModel, packed: Packed) -> Tensor:
     """
     head = linear_head(model)
     if head is None:
-        logprobs_PV = _forward(model, packed).float().log_softmax(-1)
-        return logprobs_PV[packed.state_N, packed.target_N]
+        logits_PV = _forward(model, packed)
+        chosen_N = logits_PV[packed.state_N, packed.target_N].float()
+        return chosen_N - normalisers(logits_PV)[packed.state_N]
     with _withheld(head) as states:
         _forward(model, packed)
     return chosen_logprobs(states[0][0], Head(head.weight, head.bias), packed.state_N, packed.target_N)

@@ -43,7 +43,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         for begin in range(0, len(states_PH), rows):
             part = slice(begin, begin + rows)
             logits_PV = linear(states_PH[part], weight_VH, bias_V)
-            normaliser_P[part] = torch.cat([c.float().logsumexp(dim=-1) for c in logits_PV.split(_CHUNK)])
+            normaliser_P[part] = normalisers(logits_PV)
             of_part = _within(state_N, part)
             logprob_N[of_part] = logits_PV[state_N[of_part] - begin, target_N[of_part]].float()
         ctx.save_for_backward(
@@ -79,6 +79,11 @@ class _ChosenLogprobs(torch.autograd.Function):
             if dbias_V is not None:
                 dbias_V += dlogits_PV.sum(0)
         return dstates_PH, dweight_VH, dbias_V, None, None
+
+
+def normalisers(logits_PV: Tensor) -> Tensor:
+    """The logarithm of the sum of each state's exponents [P], in float32, a few states at a time."""
+    return torch.cat([chunk.float().logsumexp(dim=-1) for chunk in logits_PV.split(_CHUNK)])
 
 
 def _within(state_N: Tensor, part: slice) -> Tensor:
