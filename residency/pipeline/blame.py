@@ -17,7 +17,6 @@ from residency.data.checks.label_errors import label_errors
 from residency.data.labels import labels_of
 from residency.data.split.freeze import Frozen
 from residency.evals.scored import read_scored
-from residency.evals.scorers import scorer_of
 from residency.pipeline.ask import load_tuned
 from residency.pipeline.askable import askable
 from residency.pipeline.gradients import ranking_of
@@ -57,9 +56,7 @@ def blame(
     traced = trace(failures, by_source, train, (), recipe.candidates.similarity, ranking)
     blames = blames_of(traced)
     not_learned: Mapping[Source, Unlearned] = {}
-    if scorer_of(recipe).judge:
-        report.say("  unlearned: not looked for, since a judge would be asked about each row")
-    elif labels_of([example.answer for example in train]) is None:
+    if labels_of([example.answer for example in train]) is None:
         of_source = {str(example.source): example for example in train}
         blamed = [of_source[source] for source in blames]
         not_learned = find_unlearned(recipe, load_tuned(recipe, train, trained), train, blamed, report)

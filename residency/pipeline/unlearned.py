@@ -10,6 +10,7 @@ from residency.core.progress import Reporter
 from residency.core.recipe import Recipe
 from residency.core.records import Conversation, Example, Message, Source
 from residency.evals.scored import was_cut_off
+from residency.evals.scorers import scorer_of
 from residency.models.language_model import LocalModel
 from residency.pipeline.gradients import tells_calls
 from residency.pipeline.recall import score_split
@@ -24,8 +25,12 @@ def find_unlearned(
 
     Asked are the rows whose answers are the least likely among `SCREENED` of `train`, and the first of
     `blamed`; of both `ASKED` at most. An answer that was cut off, or whose tokens cannot be told from its
-    text (a tool call, structure of the chat), says nothing.
+    text (a tool call, structure of the chat), says nothing. Where a judge is the scorer nothing is
+    looked for: it would have to be paid for every row, and prefers an answer without the other being wrong.
     """
+    if scorer_of(recipe).judge:
+        report.say("  unlearned: not looked for, since a judge would be asked about every row")
+        return {}
     candidate, room = Prompted(TUNED, model, system=recipe.task.system), recipe.task.max_new_tokens
 
     def fits(example: Example) -> bool:

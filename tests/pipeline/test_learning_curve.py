@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from residency.core.workspace import read_json, read_jsonl
+from residency.core.recipe import Recipe
+from residency.core.workspace import read_json, read_jsonl, write_json
 from residency.data.split.freeze import Frozen
+from residency.pipeline.learning_curve import share_of
 from residency.pipeline.tune import Bench
 from residency.training.loop import Trainer
 from tests.pipeline.conftest import Done
@@ -25,6 +27,14 @@ def curved(tmp_path_factory, tiny_base) -> Done:
     recipe, line = write_project(folder / "project", tiny_base), Line(folder)
     torch.set_num_threads(1)
     return Done(recipe, line, line("run", recipe, *CURVE))
+
+
+@pytest.mark.parametrize(("asked", "known"), [("auto", True), ("on", None), ("off", None)])
+def test_a_part_checkpoints_as_the_run_did_unless_the_recipe_says(tmp_path, asked, known):
+    write_json(tmp_path / "training.json", {"gradient_checkpointing": True})
+    train = {"gradient_checkpointing": asked}
+    recipe = Recipe(data={"train": "rows.jsonl"}, task={"name": "t", "scorer": "exact"}, train=train)
+    assert share_of(25, recipe, tmp_path) == (0.25, known)
 
 
 def told(called) -> dict[str, str]:

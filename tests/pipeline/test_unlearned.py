@@ -12,6 +12,7 @@ from residency.core.records import Completion, Example, Message, Source
 from residency.models.language_model import LocalModel
 from residency.models.load import load_base
 from residency.pipeline.unlearned import draw_screened, find_unlearned
+from tests.conftest import Said
 
 
 def row(number: int, answer: str) -> Example:
@@ -63,6 +64,31 @@ def weigh(base):
         return sum(logprobs[len(prompt) - 1 + i, token].item() for i, token in enumerate(answer)), len(answer)
 
     return of
+
+
+def test_rows_that_are_not_looked_at_are_counted(base, tiny_base):
+    """The base's context holds 512 tokens, one a letter."""
+    context = base.model.config.max_position_embeddings
+    rows = [row(1, "a"), row(2, "a" * context), row(3, "a" * (context + 1))]
+    task = {"name": "t", "scorer": "exact", "max_new_tokens": 8}
+    recipe = Recipe(base={"model": str(tiny_base)}, data={"train": "rows.jsonl"}, task=task)
+    model, said = Answering(base, {example.prompt[-1].content: "a" for example in rows}), Said()
+    find_unlearned(recipe, model, rows, [], said)
+    assert model.asked == ["what of 1?"]
+    assert [line for line in said.lines if "unlearned" in line] == [
+        "  unlearned: 2 rows are not looked at, for they leave an answer no room in the base's context, or "
+        "hold structure of the chat"
+    ]
+
+
+@pytest.mark.parametrize("scorer", ["judge", "pairwise_judge"])
+def test_a_judge_is_not_asked_about_the_training_rows(base, tiny_base, scorer):
+    task = {"name": "t", "scorer": scorer}
+    judge = {"url": "http://127.0.0.1:1/v1", "model": "m", "golden": "g.jsonl", "price_in": 0, "price_out": 0}
+    recipe = Recipe(base={"model": str(tiny_base)}, data={"train": "rows.jsonl"}, task=task, judge=judge)
+    model, said = Answering(base, {}), Said()
+    assert find_unlearned(recipe, model, [row(1, "a")], [], said) == {} and model.asked == []
+    assert said.lines == ["  unlearned: not looked for, since a judge would be asked about every row"]
 
 
 def test_the_200_least_likely_answers_are_asked_and_those_that_are_blamed(looked_for, weigh):
