@@ -266,7 +266,7 @@ def _rows_needed(
     where all are met, each must be shown.
     """
     tell, level = rows_to_tell(pair, settings.margin, settings.confidence), 1 - settings.confidence
-    share = comparison.p / comparison.p_adjusted if comparison.p_adjusted < 1 else 1 / baselines
+    share = comparison.p / comparison.p_adjusted if 0 < comparison.p_adjusted < 1 else 1 / baselines
     significant = rows_to_significance(pair, level * share)
     shut = []
     if pair.difference <= settings.margin:

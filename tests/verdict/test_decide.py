@@ -182,6 +182,21 @@ def test_rows_for_the_minimum_alone():
     assert said(result, "which its interval (65.7 to 82.5 %) includes")
 
 
+def test_a_p_too_small_for_a_float_leaves_the_rows_needed():
+    # 1,500 rows that only tuned passes: McNemar's p is 2 ** -1499, which is 0.0 in a float.
+    scored = rows(n=1680, base=0, tuned=1500)
+    result = verdict(scored, Verdict(minimum=0.9))
+    assert compare(scored, 0.95)[0].p == 0
+    # 1,500 of 1,680 is 25 of 28
+    n = next(
+        28 * k
+        for k in range(60, 1000)
+        if stats.binomtest(25 * k, 28 * k).proportion_ci(method="wilson").high < 0.9
+    )
+    assert result.gate == "cannot tell"
+    assert n - 1680 - 28 <= result.rows_needed <= n - 1680 + 100  # rounded up to two digits
+
+
 def test_no_number_of_rows_tells_a_tie():
     result = verdict(rows(train=EQUAL, base=0, few_shot=100, tuned=100))
     assert (result.gate, result.rows_needed) == ("cannot tell", None)
