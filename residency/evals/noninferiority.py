@@ -3,8 +3,9 @@
 The difference of two paired shares is judged by its score interval (T. Tango, Stat Med 17 (1998) 891),
 whose test against a margin is that of J. Liu et al., Stat Med 21 (2002) 231. It holds its level for few
 items and few differing ones, where the textbook's Wald interval does not. Below some fifty it gives way
-(10 % wrong of 5 % for 6 rows), so what few rows show is tested exactly: H. Hsueh, J. Liu, J. J. Chen,
-Biometrics 57 (2001) 478, whose test is ordered by the same score.
+(10 % wrong of 5 % for 6 rows), so gate and advice test what few rows show exactly: H. Hsueh, J. Liu,
+J. J. Chen, Biometrics 57 (2001) 478, whose test is ordered by the same score. Suites go by the score test
+at any number of items, so that what is said of one agrees with the bounds shown beside it.
 """
 
 from __future__ import annotations

@@ -67,6 +67,13 @@ def test_verdicts(cells, verdict):
     assert compare(cells).verdict == verdict
 
 
+def test_few_items_of_a_suite_go_by_the_score_test_as_their_bounds_do():
+    """3 of 3 gained: exactly 0.475 ** 3 = 0.107, yet the lower bound lies above the margin."""
+    found = compare((0, 0, 3, 0))
+    assert exact_p_of_loss(3, 0, 3, 0.05) > 0.05 > found.p == p_of_loss(3, 0, 3, 0.05)
+    assert found.low > -0.05 and found.verdict == "not worse"
+
+
 def test_a_loss_shown_to_be_within_the_margin_is_not_called_worse():
     found = compare((900, 20, 5, 75), margin=0.05)
     assert found.high < 0 and found.low > -0.05
