@@ -142,7 +142,7 @@ def judged(part: JudgePart, currency: str) -> str:
 
 def learned_answer(part: MemorisationPart) -> str:
     """The answer of `part` in words, without its full stop."""
-    if part.answer == "cannot tell" and not part.gained:
+    if part.answer == "cannot tell" and part.gained is False:
         return "No gain in rows right is shown, so whether tuned generalises or memorises cannot be told"
     return {
         "generalises": "What tuned learned carries over to rows it never saw",

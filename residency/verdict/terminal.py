@@ -100,7 +100,7 @@ def _learned(part: MemorisationPart) -> str:
     told = f"; held-out rows have {' and '.join(shares)}" if shares else ""
     if part.telling:
         told += f"; {percent(part.telling.share)} of pairs told apart"
-    nothing = "" if part.gained or part.answer != "cannot tell" else ", no gain is shown"
+    nothing = ", no gain is shown" if part.answer == "cannot tell" and part.gained is False else ""
     return part.answer + nothing + told
 
 

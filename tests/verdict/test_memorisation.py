@@ -8,6 +8,7 @@ from rich.console import Console
 from residency.core.recipe import Recipe
 from residency.evals.scored import Scored
 from residency.verdict.evidence import differences, recompute, weigh
+from residency.verdict.figures import learned_answer
 from residency.verdict.html import render_html
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.terminal import render_terminal
@@ -96,6 +97,19 @@ def test_answers_that_became_likelier_and_not_right_do_not_generalise(test):
     console = Console(file=StringIO(), width=120)
     render_terminal(made, console)
     assert "Learned  cannot tell, no gain is shown; held-out rows have" in console.file.getvalue()
+
+
+def test_a_report_of_before_gains_were_told_is_not_said_to_show_none():
+    part = learned(side("train", 3, 0, 0, (3, 0.1)), side("test", 5, 0, 0, (3, 0.4)))
+    before = part.model_copy(update={"gained": None})
+    assert (before.answer, learned_answer(before)) == (
+        "cannot tell",
+        "Whether tuned generalises or memorises cannot be told",
+    )
+    made = report(side("test", 5, 0, 0) + side("train", 3, 0, 0)).model_copy(update={"memorisation": before})
+    console = Console(file=StringIO(), width=120)
+    render_terminal(made, console)
+    assert "Learned  cannot tell; held-out rows have" in console.file.getvalue()
 
 
 def test_a_gain_on_one_side_must_stand_holms_correction_over_both():
