@@ -22,6 +22,7 @@ from residency.verdict.learning import measure_learning
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
 from residency.verdict.memorisation_schema import MemorisationPart
+from residency.verdict.part import Part
 from residency.verdict.regressions import find_regressions
 from residency.verdict.remote_costs import add_costs
 from residency.verdict.report_schema import (
@@ -105,22 +106,26 @@ def recompute(rows: Sequence[Scored], report: Report, asked: Sequence[Asked] = (
 def differences(report: Report, other: Report) -> list[str]:
     """Each figure on which two reports differ, as `candidates[2].mean: 0.88, and 0.9`.
 
-    Numbers with a fraction may be off by a billionth, as another machine's sums are.
+    Numbers with a fraction may be off by a billionth, as another machine's sums are. A field that a report
+    read from a file of before it was told does not have there, and that is None without it, is passed over.
     """
-    return list(_differences("", report.to_json(), other.to_json()))
+    return list(_differences("", report, other))
 
 
 def _differences(path: str, one: Any, other: Any) -> Iterator[str]:
+    if isinstance(one, Part) and isinstance(other, Part):
+        told = [key for key, value in one if value is not None or key in one.model_fields_set]
+        one, other = ({key: getattr(part, key) for key in told} for part in (one, other))
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from _differences(f"{path}.{key}" if path else key, one[key], other[key])
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
             yield from _differences(f"{path}[{number}]", a, b)
     elif isinstance(one, float) and isinstance(other, float):
         if not isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             yield f"{path}: {one}, and {other}"
-    elif isinstance(one, list) and isinstance(other, list):
+    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
         yield f"{path}: {len(one)} entries, and {len(other)}"
     elif one != other:
         yield f"{path}: {_shown(one)}, and {_shown(other)}"

@@ -33,6 +33,22 @@ def test_a_figure_that_the_rows_do_not_bear_out_is_named():
     assert not any(text.startswith(("gap", "candidates[1]")) for text in found)
 
 
+def test_a_field_that_the_file_of_before_does_not_have_is_passed_over():
+    scored = rows(base=3, tuned=90) + [row("base", 1000 + i, i < 40, "train") for i in range(100)]
+    scored += [row(name, i, True, "suite", source="mine/x") for name in ("base", "tuned") for i in range(60)]
+    made = report(scored)
+    made = recompute(scored, made)
+    assert made.memorisation is not None and made.memorisation.gained and made.regressions[0].lost == 0
+    told = json.loads(json.dumps(made.to_json()))
+    assert differences(Report.model_validate(told), made) == []
+    del told["memorisation"]["gained"], told["regressions"][0]["gained"], told["regressions"][0]["lost"]
+    assert differences(Report.model_validate(told), made) == []
+    told["memorisation"]["gained"] = None
+    assert differences(Report.model_validate(told), made) == ["memorisation.gained: None, and True"]
+    del told["memorisation"], told["regressions"]
+    assert differences(Report.model_validate(told), made) == ["regressions: 0 entries, and 2"]
+
+
 def test_sums_may_differ_by_rounding_and_no_more():
     made = report(rows(base=20, tuned=80))
     mean = made.candidates[0].mean
