@@ -307,14 +307,18 @@ def regressed(parts: Sequence[RegressionPart], margin: float, confidence: float)
     unclear = [part for part in wholes if part.verdict == "cannot tell"]
     if unclear:
         named = " and ".join(part.suite for part in unclear)
-        more = " and ".join(
-            count(two_digits(items_to_judge(part.gained, part.lost, part.n, margin, confidence, len(wholes))))
+        counts = [
+            (part.gained, part.lost, part.n)
             for part in unclear
             if part.gained is not None and part.lost is not None
+        ]
+        more = " and ".join(
+            count(two_digits(items_to_judge(*seen, margin, confidence, len(wholes)))) for seen in counts
         )
+        would = f"; about {more} more would tell, if the rates seen so far held"
         return (
             f"Whether tuned lost more than {100 * margin:g} points on {named} cannot be told from these "
-            f"items; about {more} more would tell, if the rates seen so far held."
+            f"items{would if len(counts) == len(unclear) else ''}."
         )
     if parts:
         named = " and ".join(part.suite for part in wholes)

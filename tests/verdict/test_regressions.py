@@ -87,6 +87,13 @@ def test_each_suite_that_cannot_be_told_has_its_number():
     assert "on a and b cannot be told from these items; about 19 and 2 more would tell" in told
 
 
+def test_a_report_of_before_items_were_counted_names_no_number():
+    parts = find_regressions([*lost_of("a", "x", 2, 20), *lost_of("b", "x", 0, 50)], 0.05, 0.95)
+    parts[0] = parts[0].model_copy(update={"gained": None, "lost": None})
+    told = "Whether tuned lost more than 5 points on a and b cannot be told from these items."
+    assert reasons.regressed(parts, 0.05, 0.95) == told
+
+
 def test_page_and_terminal_show_it_where_suites_were_asked():
     whole = report(rows(base=0, tuned=132))
     assert "Elsewhere" not in render_html(whole)
