@@ -18,7 +18,7 @@ PERCENTS = (25, 50)
 """Parts of the training rows that are trained on, a larger one holding a smaller."""
 
 
-class Share(NamedTuple):
+class PartOfRows(NamedTuple):
     """A share of the training rows, to be trained on as all of them were before."""
 
     share: float
@@ -33,10 +33,10 @@ def as_tuned(recipe: Recipe, trained: Path) -> Recipe:
     return recipe.model_copy(update={"train": recipe.train.model_copy(update=chosen)})
 
 
-def share_of(percent: int, recipe: Recipe, trained: Path) -> Share:
+def share_of(percent: int, recipe: Recipe, trained: Path) -> PartOfRows:
     """The part of the rows that is trained on; what was measured for all of them holds for it."""
     was: bool = read_json(trained / "training.json")["gradient_checkpointing"]
-    return Share(percent / 100, was if recipe.train.gradient_checkpointing == "auto" else None)
+    return PartOfRows(percent / 100, was if recipe.train.gradient_checkpointing == "auto" else None)
 
 
 def trainings_of(stages: Mapping[str, Path]) -> list[PartTrainingPart]:

@@ -33,7 +33,7 @@ from residency.models.source import locate
 from residency.models.tokenizer import load_tokenizer
 from residency.pipeline.askable import askable, require_askable
 from residency.pipeline.constraint import constraint_of
-from residency.pipeline.learning_curve import Share
+from residency.pipeline.learning_curve import PartOfRows
 from residency.pipeline.plan import gib
 from residency.pipeline.replay import draw_replay
 from residency.pipeline.room import checkpointing, decide_checkpointing
@@ -119,7 +119,7 @@ class Bench:
 
 
 def tune(
-    recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter, part: Share | None = None
+    recipe: Recipe, dtype: str, frozen: Path, folder: Path, report: Reporter, part: PartOfRows | None = None
 ) -> None:
     """Train on all the rows or on a part of them; writes the artifact and `training.json`.
 
