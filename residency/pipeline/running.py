@@ -95,9 +95,10 @@ class Running:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
         if not self._is_done():
             self._note("running", {})
-        if account := self._account:
-            account.count(self.folder)
+        account = self._account
         try:
+            if account:
+                account.count(self.folder)
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
