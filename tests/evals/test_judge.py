@@ -213,8 +213,12 @@ def test_a_reply_without_its_tokens_or_cut_off_is_told(tmp_path, monkeypatch):
     whole = completion("I think").body
     for body in (whole.replace(b"usage", b"other"), whole.replace(b'"stop"', b'"length"')):
         with endpoint_server.serve(lambda call, body=body: Said(200, body)) as server:
-            grade = get_scorer("judge", judge=judge_of(server, tmp_path, GOLDEN, kappa=0))
+            judge = judge_of(server, tmp_path, GOLDEN, kappa=0)
+            grade = get_scorer("judge", judge=judge)
             if b"other" in body:
+                assert grade("a", "b").reason == "the judge gave no verdict"  # nobody bills
+                assert account_of(judge).budget.spent == 0
+                grade = get_scorer("judge", judge=judge.model_copy(update={"price_in": 1}))
                 with pytest.raises(ResidencyError, match="does not tell how many tokens"):
                     grade("a", "b")
             else:
