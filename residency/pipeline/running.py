@@ -32,7 +32,7 @@ class Running:
 
         Raises:
             ResidencyError: the recipe names a scorer or an objective that there is not, or a method
-                whose software is not installed.
+                whose software is not installed; or the judge's rubric says nothing.
         """
         require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
