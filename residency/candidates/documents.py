@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from residency.candidates.shown import Passage, Shown
 from residency.core.errors import ResidencyError
+from residency.core.progress import say
 from residency.core.records import Example
 from residency.data.twins.nearest import Nearest, asked_text
 from residency.models.vectors import Similarity
@@ -30,22 +32,43 @@ def document_files(folder: Path) -> list[Path]:
     return sorted(f for f in folder.rglob("*") if f.suffix.lower() in ENDINGS and f.is_file())
 
 
+def require_documents(folder: Path) -> None:
+    """Look for a document with a word, and no further than that.
+
+    Raises:
+        ResidencyError: there is none, or a document before it is not UTF-8, or not of its form.
+    """
+    if not any(re.search(r"\w", text) for file in document_files(folder) for _, text in _documents(file, "")):
+        fix = f"Put files with text there that end in {', '.join(ENDINGS)}, or take the key out."
+        raise ResidencyError("This folder holds no documents.", f"candidates.documents: {folder}", fix)
+
+
 def read_passages(folder: Path) -> list[Passage]:
-    """All documents in pieces; a line of a .jsonl file with a `text` is a document.
+    """All documents in pieces, and tells of files without words.
+
+    A line of a .jsonl file with a `text` is a document.
 
     Raises:
         ResidencyError: there is no document, or one is not UTF-8, or not of that form.
     """
-    passages = [
-        Passage(f"{name}#{number}", piece)
-        for file in document_files(folder)
-        for name, text in _documents(file, file.relative_to(folder).as_posix())
-        for number, piece in enumerate(cut(text), 1)
-        if _words(piece)
-    ]
-    if not passages:
-        fix = f"Put files with text there that end in {', '.join(ENDINGS)}, or take the key out."
-        raise ResidencyError("This folder holds no documents.", f"candidates.documents: {folder}", fix)
+    require_documents(folder)
+    passages: list[Passage] = []
+    silent: list[str] = []
+    for file in document_files(folder):
+        place = file.relative_to(folder).as_posix()
+        found = [
+            Passage(f"{name}#{number}", piece)
+            for name, text in _documents(file, place)
+            for number, piece in enumerate(cut(text), 1)
+            if _words(piece)
+        ]
+        passages += found
+        if not found:
+            silent.append(place)
+    if silent:
+        say(
+            f"  documents without words ({len(silent)}): {shorten(', '.join(silent), 80, placeholder=' ...')}"
+        )
     return passages
 
 

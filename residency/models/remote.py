@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from residency.core.errors import ResidencyError
 from residency.core.progress import Advance
-from residency.core.recipe import Endpoint, Priced, Remote
+from residency.core.recipe import Judge, Priced, Remote
 from residency.core.records import Completion, Conversation, Message, ToolCall, fingerprint, join_calls
 from residency.models.endpoint import Body, Client, Reply, chat, known, strictly
 from residency.models.unanswerable import TooLong
@@ -95,9 +95,15 @@ def cost_of(endpoint: Priced, reply: Reply) -> float:
     return endpoint.cost(*tokens_of(endpoint, reply))
 
 
-def tokens_of(endpoint: Endpoint, reply: Reply) -> tuple[int, int]:
-    """The reply's prompt tokens and answer tokens; raises as `cost_of`."""
+def tokens_of(endpoint: Priced, reply: Reply) -> tuple[int, int]:
+    """The reply's prompt tokens and answer tokens, 0 where a judge is free and does not tell them.
+
+    Raises as `cost_of`.
+    """
     if reply.prompt_tokens is None or reply.completion_tokens is None:
+        # a candidate's tokens are compared in the report, a judge's stand there as their cost alone
+        if isinstance(endpoint, Judge) and endpoint.price_in == endpoint.price_out == 0:
+            return 0, 0
         what = f"The model '{endpoint.model}' does not tell how many tokens its answers take."
         fix = "Take an endpoint that gives `usage` with each answer; without it the cost is not known."
         raise ResidencyError(what, endpoint.url, fix)

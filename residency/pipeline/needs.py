@@ -33,9 +33,9 @@ def require_known(recipe: Recipe) -> None:
     if recipe.candidates.similarity == "meaning":
         needs.append(require_encoder)
     if recipe.candidates.documents:
-        from residency.candidates.documents import read_passages
+        from residency.candidates.documents import require_documents
 
-        needs.append(partial(read_passages, recipe.candidates.documents))
+        needs.append(partial(require_documents, recipe.candidates.documents))
     if recipe.task.schema_file:
         from residency.models.constrain import read_schema, require_llguidance
 

@@ -32,7 +32,7 @@ class Running:
 
         Raises:
             ResidencyError: the recipe names a scorer or an objective that there is not, or a method
-                whose software is not installed.
+                whose software is not installed; or the judge's rubric says nothing.
         """
         require_known(recipe)
         self.recipe, self.workspace, self.report = recipe, workspace, report
@@ -95,9 +95,10 @@ class Running:
         """Keep `run.json` true: a run is called done only when its verdict is written."""
         if not self._is_done():
             self._note("running", {})
-        if account := self._account:
-            account.count(self.folder)
+        account = self._account
         try:
+            if account:
+                account.count(self.folder)
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)

@@ -17,7 +17,8 @@ from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.costs import training_seconds
 from residency.verdict.data_schema import DataPart
 from residency.verdict.decide import Beside, compare, decide, measure_gap, pick_failures, summarise
-from residency.verdict.judging import JudgePart, measure_judge
+from residency.verdict.judging import measure_judge
+from residency.verdict.judging_schema import JudgePart
 from residency.verdict.learning import measure_learning
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation import measure_memorisation
@@ -64,7 +65,7 @@ def weigh(
 ) -> Evidence:
     """The evidence of the rows; the training's curve and the data go into the verdict's reasons alone.
 
-    `asked` is what the judge was asked, of which no verdict depends.
+    `asked` is what the judge was asked, on which no verdict depends.
 
     Raises:
         ResidencyError: rows are missing that a verdict needs.

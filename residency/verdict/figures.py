@@ -9,7 +9,7 @@ from residency.core.money import amount
 from residency.evals.paraphrases import LEAST_PARAPHRASES
 from residency.evals.statistics import Interval
 from residency.verdict.data_schema import CeilingPart
-from residency.verdict.judging import JudgePart
+from residency.verdict.judging_schema import JudgePart
 from residency.verdict.learning_schema import LearningCurvePart
 from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
 from residency.verdict.report_schema import CandidateSummary, ChoicePart, IncompletePart, TrialPart

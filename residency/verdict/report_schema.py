@@ -11,7 +11,7 @@ from residency.evals.statistics import Interval
 from residency.verdict.advice_schema import AdvicePart
 from residency.verdict.causes_schema import CausePart, TracingPart
 from residency.verdict.data_schema import DataPart
-from residency.verdict.judging import JudgePart
+from residency.verdict.judging_schema import JudgePart
 from residency.verdict.learning_schema import LearningCurvePart, PartTrainingPart
 from residency.verdict.memorisation_schema import MemorisationPart, ParaphrasesPart
 from residency.verdict.part import Count, Part, Share

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from residency.candidates.documents import NearestPassages, cut, fuse, read_passages
+from residency.candidates.documents import NearestPassages, cut, fuse, read_passages, require_documents
 from residency.candidates.prompted import Prompted
 from residency.candidates.shown import NearestRows, Passage, Shown
 from residency.core.errors import ResidencyError
@@ -182,6 +182,19 @@ def test_a_folder_without_a_word_holds_no_documents(tmp_path, text):
     (tmp_path / "a.md").write_text(text)
     with pytest.raises(ResidencyError, match="holds no documents"):
         read_passages(tmp_path)
+    with pytest.raises(ResidencyError, match="holds no documents"):
+        require_documents(tmp_path)
+
+
+def test_a_run_begins_with_the_first_word_and_tells_of_files_without_when_it_reads_them(tmp_path, said_aside):
+    (tmp_path / "in").mkdir()
+    for name, text in (("a.md", "!!!"), ("b.jsonl", '{"text": "word"}\n{'), ("in/c.txt", "")):
+        (tmp_path / name).write_text(text)
+    require_documents(tmp_path)  # it goes no further than the word
+    assert said_aside == []
+    (tmp_path / "b.jsonl").write_text('{"text": "word"}')
+    assert [passage.text for passage in read_passages(tmp_path)] == ["word"]
+    assert said_aside == ["  documents without words (2): a.md, in/c.txt"]
 
 
 def test_marks_that_end_a_line_may_stand_within_a_document_of_a_jsonl_file(tmp_path):

@@ -46,6 +46,8 @@ def test_an_answer_that_fails_says_why(got, said):
 def test_tests_of_a_file_stand_for_all_rows(tmp_path):
     (tmp_path / "tests.py").write_text(TESTS)
     assert grade(RIGHT, expected="anything", tests=tmp_path / "tests.py").passed
+    (tmp_path / "tests.py").write_text("assert False")  # the rows of a run have the same tests
+    assert grade(RIGHT, expected="anything", tests=tmp_path / "tests.py").passed
     (tmp_path / "broken.py").write_text("assert (")
     for expected, tests in (("assert (", None), ("", tmp_path / "broken.py")):
         with pytest.raises(ResidencyError, match="not valid Python"):

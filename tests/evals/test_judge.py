@@ -13,6 +13,7 @@ from residency.core.recipe import Judge
 from residency.evals.asked import read_asked
 from residency.evals.scorers import get_scorer
 from residency.evals.scorers.account import account_of, open_account
+from residency.models.endpoint import Client
 from tests import endpoint_server
 from tests.endpoint_server import Said, completion
 
@@ -123,6 +124,7 @@ def test_a_golden_answer_may_hold_any_mark_and_files_must_be_text(serve, tmp_pat
     judge.rubric.write_text(" \n")
     with pytest.raises(ResidencyError, match="rubric is empty"):
         get_scorer("judge", judge=judge.model_copy(update={"model": "other"}))("a", "good")
+    judge.rubric.write_text("Be right.")
     judge.golden.write_bytes(b"\xff\xfe")
     with pytest.raises(ResidencyError, match="not UTF-8") as caught:
         get_scorer("judge", judge=judge.model_copy(update={"model": "third"}))("a", "good")
@@ -208,13 +210,50 @@ def test_threads_that_ask_the_same_pay_once(serve, tmp_path):
     assert account_of(judge).budget.spent == 21 * A_REPLY and len(server.calls) == 21
 
 
+def test_a_run_grades_by_the_rubric_that_it_began_with(serve, tmp_path):
+    server = serve(by_word)
+    judge = judge_of(server, tmp_path, GOLDEN)
+    assert judge.rubric
+    open_account(judge)
+    judge.rubric.write_text("Be wrong.")
+    assert get_scorer("judge", judge=judge)("wanted", "good", "why?").passed
+    open_account(judge)  # another run
+    assert get_scorer("judge", judge=judge)("wanted", "good", "why?").passed
+    told = ["Be right." in call.body["messages"][0]["content"] for call in server.calls]
+    assert told == [True] * 21 + [False] * 21
+
+
+def test_threads_ask_by_one_client(serve, tmp_path, monkeypatch):
+    made = []
+
+    def make(judge):
+        made.append(judge)
+        time.sleep(0.05)
+        return Client(judge)
+
+    monkeypatch.setattr("residency.evals.scorers.account.Client", make)
+    judge = judge_of(serve(by_word), tmp_path, GOLDEN)
+    grade = get_scorer("judge", judge=judge)
+    grade("good", "good", "golden")
+    assert made == [judge]
+    open_account(judge)  # all golden replies are known: the threads put the first questions
+    grade = get_scorer("judge", judge=judge)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(score.passed for score in pool.map(grade, map(str, range(20)), 20 * ["good"]))
+    assert made == [judge, judge]
+
+
 def test_a_reply_without_its_tokens_or_cut_off_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     whole = completion("I think").body
     for body in (whole.replace(b"usage", b"other"), whole.replace(b'"stop"', b'"length"')):
         with endpoint_server.serve(lambda call, body=body: Said(200, body)) as server:
-            grade = get_scorer("judge", judge=judge_of(server, tmp_path, GOLDEN, kappa=0))
+            judge = judge_of(server, tmp_path, GOLDEN, kappa=0)
+            grade = get_scorer("judge", judge=judge)
             if b"other" in body:
+                assert grade("a", "b").reason == "the judge gave no verdict"  # nobody bills
+                assert account_of(judge).budget.spent == 0
+                grade = get_scorer("judge", judge=judge.model_copy(update={"price_in": 1}))
                 with pytest.raises(ResidencyError, match="does not tell how many tokens"):
                     grade("a", "b")
             else:

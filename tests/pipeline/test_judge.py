@@ -84,6 +84,12 @@ def test_a_run_stops_at_the_judges_cap_and_goes_on_with_more(recipe, line):
         (folder,) = (line.home / "runs").iterdir()
         assert before == len(list(read_jsonl(folder / "judged.jsonl"))) == 26
         assert line("run", recipe).mistake()["where"] == "judge.max_cost" and len(served.calls) == before
+        asked = (folder / "judged.jsonl").read_bytes()
+        (folder / "judged.jsonl").write_bytes(asked[:-3])
+        assert "judged.jsonl" in line("run", recipe).mistake()["where"]
+        run = read_json(folder / "run.json")
+        assert run["status"] == "failed" and "damaged" in run["error"]
+        (folder / "judged.jsonl").write_bytes(asked)
         add_judge(recipe, served, 100, price_in=0)
         called = line("run", recipe)
         assert called.code == 0, called.err

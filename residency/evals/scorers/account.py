@@ -10,6 +10,7 @@ from threading import Lock
 from residency.core.errors import ResidencyError
 from residency.core.recipe import Judge
 from residency.core.records import fingerprint
+from residency.core.text_file import read_text
 from residency.evals.asked import Asked, read_asked, write_asked
 from residency.models.endpoint import Body, Client, Reply, known
 from residency.models.remote import Budget, ask_within, tokens_of
@@ -23,8 +24,14 @@ class Account:
     """
 
     def __init__(self, judge: Judge) -> None:
-        """Nothing is asked yet."""
+        """Read the rubric, so that all is graded by one text; nothing is asked yet.
+
+        Raises:
+            ResidencyError: the rubric is empty, or no UTF-8.
+        """
         self.judge, self.budget = judge, Budget(judge.max_cost)
+        self.rubric = _read_rubric(judge.rubric) if judge.rubric else ""
+        self._client: Client | None = None
         self._counted: dict[str, Asked] = {}
         self._noted: dict[str, Asked] = {}
         self._lock = Lock()
@@ -37,8 +44,7 @@ class Account:
         """
         reply, new = known(self.judge, body), False
         if reply is None:
-            with Client(self.judge) as client:
-                reply, new = ask_within(self.budget, self.judge, client, body), True
+            reply, new = ask_within(self.budget, self.judge, self._asking(), body), True
         if reply is None:
             spent, cap = f"{self.budget.spent:.4g}", f"{self.judge.max_cost:g}"
             what = f"The judge's replies cost {spent} so far, and the next could pass the cap of {cap}."
@@ -77,6 +83,16 @@ class Account:
             if new:
                 self.budget.count(self.judge.cost(*asked[1:]))
 
+    def _asking(self) -> Client:
+        """One client for all threads, so that all wait where the server wants to be left alone.
+
+        It is made when the first question is put: replies that are known need no key.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = Client(self.judge)
+            return self._client
+
     def _is_new(self, asked: Asked) -> bool:
         """Whether it is counted for the first time."""
         return self._counted.setdefault(asked.question, asked) is asked
@@ -86,10 +102,18 @@ _ACCOUNTS: dict[Judge, Account] = {}
 
 
 def open_account(judge: Judge) -> None:
-    """A run begins: nothing is asked of its judge yet."""
+    """A run begins: nothing is asked of its judge yet; raises as `Account`."""
     _ACCOUNTS[judge] = Account(judge)
 
 
 def account_of(judge: Judge) -> Account:
-    """The account of the run under way."""
-    return _ACCOUNTS.setdefault(judge, Account(judge))
+    """The account of the run under way; raises as `Account`."""
+    return _ACCOUNTS.get(judge) or _ACCOUNTS.setdefault(judge, Account(judge))
+
+
+def _read_rubric(file: Path) -> str:
+    text = read_text(file).strip()
+    if not text:
+        fix = "Say in it what makes an answer good."
+        raise ResidencyError("The judge's rubric is empty.", str(file), fix)
+    return text

@@ -49,7 +49,7 @@ def code(expected: str, got: str, *, tests: Path | None, seconds: float, memory_
     Raises:
         ResidencyError: the tests are not valid Python, or the platform has no limits.
     """
-    checks = read_text(tests) if tests else expected
+    checks = _read_tests(tests) if tests else expected
     try:
         compile(checks, "tests", "exec")
     except (SyntaxError, ValueError) as error:
@@ -62,6 +62,12 @@ def code(expected: str, got: str, *, tests: Path | None, seconds: float, memory_
     if ended.returned == 0 and ended.out.endswith(end):
         return Score(1.0, True, "")
     return Score(0.0, False, _reason(ended, program, seconds))
+
+
+@cache
+def _read_tests(file: Path) -> str:
+    """The tests of all rows; read once, so that an edit during a run splits no comparison."""
+    return read_text(file)
 
 
 class _Ended(NamedTuple):

@@ -108,10 +108,11 @@ def _ask(judge: Judge, task: str, words: str, given: dict[str, str]) -> str:
     from residency.evals.scorers.account import account_of
     from residency.models.endpoint import chat
 
-    system = _RULES.format(rubric=_read_rubric(judge), task=task, words=words)
+    account = account_of(judge)
+    system = _RULES.format(rubric=account.rubric, task=task, words=words)
     asked = json.dumps(given, ensure_ascii=False, indent=1)
     turns = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
-    reply = account_of(judge).reply(chat(judge, turns, max_tokens=judge.max_tokens))
+    reply = account.reply(chat(judge, turns, max_tokens=judge.max_tokens))
     if found := _VERDICT.findall(reply.content):
         return str(found[-1]).lower()
     return _CUT_OFF if reply.finish == "length" else ""
@@ -207,17 +208,3 @@ def _read_golden(file: Path, key: str, values: Sequence[Any]) -> dict[str, dict[
     if mistakes:
         raise SeveralErrors(mistakes)
     return rows
-
-
-def _read_rubric(judge: Judge) -> str:
-    """The rubric.
-
-    Raises:
-        ResidencyError: it is empty, or no UTF-8.
-    """
-    assert judge.rubric is not None
-    text = read_text(judge.rubric).strip()
-    if not text:
-        fix = "Say in it what makes an answer good."
-        raise ResidencyError("The judge's rubric is empty.", str(judge.rubric), fix)
-    return text
