@@ -75,8 +75,10 @@ def _tell(document: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from residency.data.findings import plural
+
     fates = ", ".join(f"{rows:,} {fate}" for fate, rows in document["fates"].items() if rows)
-    click.echo(f"{document['rows']:,} rows: {fates}")
+    click.echo(f"{plural(document['rows'], 'row')}: {fates}")
     if ceiling := document["ceiling"]:
         low, high = (100 * end for end in ceiling["interval"])
         click.echo(
