@@ -1,6 +1,7 @@
 """Where a base comes from, how it is loaded, adapted and asked; models that only play one in tests.
 
-Nothing here knows examples, scores or training steps.
+Packed rows are here, since a model is trained and weighed by the same forward pass. Nothing here knows
+examples, scores or training steps.
 """
 
 import logging

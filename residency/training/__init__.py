@@ -1,4 +1,4 @@
-"""Token sequences in, an adapter out: packing, attention, objectives, the loop, checkpoints.
+"""Token sequences in, an adapter out: objectives, the loop, checkpoints, gradients of single rows.
 
-The loop, packing and checkpoints never name an objective. No text, no templates, no scoring here.
+The loop and checkpoints never name an objective. No text, no templates, no scoring here.
 """
